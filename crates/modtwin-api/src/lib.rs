@@ -1,0 +1,1 @@
+//! Requests, replies, events and problems of modtwin's local API.

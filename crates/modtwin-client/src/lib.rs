@@ -1,0 +1,1 @@
+//! Async client of modtwin's local API.

@@ -1,0 +1,1 @@
+//! modtwind's TOML files, read into checked types.

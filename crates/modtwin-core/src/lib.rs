@@ -1,0 +1,11 @@
+//! The rules of a module twin, free of I/O and clocks.
+//!
+//! Owns: identities, twin documents and their limits, versions and generations, the outbox of
+//! reports, and the state machine of one session. Leaves to others: sockets, files, time and
+//! randomness, which all come in as arguments. Same inputs, same effects.
+#![no_std]
+
+extern crate alloc;
+
+pub mod document;
+pub mod ids;

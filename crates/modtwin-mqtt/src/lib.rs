@@ -1,0 +1,1 @@
+//! The hub link over paho-mqtt.

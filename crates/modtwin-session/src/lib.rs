@@ -1,0 +1,1 @@
+//! The task that drives one module identity, and the ports it needs.

@@ -1,0 +1,1 @@
+//! MQTT topics and payloads of IoT Hub to typed hub messages and back.

@@ -1,0 +1,1 @@
+//! Tests across crates; the cases are in the `[[test]]` targets.
