@@ -9,3 +9,6 @@ extern crate alloc;
 
 pub mod document;
 pub mod ids;
+pub mod secret;
+pub mod status;
+pub mod time;

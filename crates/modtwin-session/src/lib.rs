@@ -1,1 +1,12 @@
 //! The task that drives one module identity, and the ports it needs.
+//!
+//! Owns: the meeting of the core's state machine with tokio, the ports ([`link`], [`credential`],
+//! [`store`]) and the handle through which the rest of the daemon talks to a module. Leaves to
+//! others: MQTT itself, files, keys, and who may ask for what. The task is the sole writer of its
+//! module's state.
+
+pub mod credential;
+pub mod handle;
+pub mod link;
+pub mod store;
+pub mod view;

@@ -1,0 +1,25 @@
+//! The core's notion of time: a number that the driver passes in.
+
+use core::ops::Add;
+use core::time::Duration;
+
+/// A moment, in milliseconds of a clock that only goes forward; the driver says what zero is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// The time from `earlier` to this moment; zero where `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Millis {
+    type Output = Self;
+
+    fn add(self, wait: Duration) -> Self {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(wait))
+    }
+}

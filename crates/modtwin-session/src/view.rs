@@ -1,0 +1,89 @@
+//! What the rest of the daemon sees of a module: one immutable value, replaced whole.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use modtwin_core::document::Document;
+use modtwin_core::ids::ModuleId;
+use modtwin_core::status::{HubState, Reason};
+
+/// A section of a twin at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// The section's `$version`.
+    pub version: u64,
+    /// Its content, without `$version` and `$metadata`.
+    pub document: Document,
+}
+
+/// How the module stands with its hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubView {
+    /// The state.
+    pub state: HubState,
+    /// Why.
+    pub reason: Reason,
+    /// More about why, for people.
+    pub detail: Option<String>,
+    /// When state or reason last changed.
+    pub since: SystemTime,
+    /// When the next attempt is due, where one is.
+    pub next_attempt: Option<SystemTime>,
+}
+
+/// What a handler said of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The handler's name.
+    pub handler: String,
+    /// The version it speaks of.
+    pub version: u64,
+    /// 200–299 applied, 400–599 refused.
+    pub status: u16,
+    /// Its own words.
+    pub description: Option<String>,
+    /// When it said so.
+    pub at: SystemTime,
+}
+
+/// A reported key that the hub refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The top-level key.
+    pub key: String,
+    /// The hub's status.
+    pub status: u16,
+    /// The hub's words.
+    pub message: String,
+}
+
+/// A module at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleView {
+    /// Which module.
+    pub module: ModuleId,
+    /// How it stands with the hub.
+    pub hub: HubView,
+    /// The number of the version line; rises when the twin was created anew. Starts at 1.
+    pub generation: u64,
+    /// The desired section; none before the first sync ever.
+    pub desired: Option<Arc<Section>>,
+    /// The reported section as the hub has it; none before the first sync ever.
+    pub reported: Option<Arc<Section>>,
+    /// What is stored here and not yet at the hub, as one merge patch.
+    pub pending: Arc<Document>,
+    /// The acknowledgements of this generation, by handler name.
+    pub applied: Arc<Vec<Applied>>,
+    /// Keys that the hub refused and that wait for a better value.
+    pub quarantined: Arc<Vec<Quarantined>>,
+    /// When desired and reported were last known to be the hub's.
+    pub as_of: Option<SystemTime>,
+    /// Whether they may be out of date: the hub can't be heard now.
+    pub stale: bool,
+    /// How often the session connected since the daemon began.
+    pub connects: u64,
+    /// When the credential in use expires.
+    pub credential_expires: Option<SystemTime>,
+    /// What is wrong with the state directory, where something is.
+    pub storage_problem: Option<String>,
+}
