@@ -7,8 +7,15 @@
 
 extern crate alloc;
 
+pub mod acknowledgement;
+pub mod backoff;
 pub mod document;
 pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod outbox;
 pub mod secret;
+pub mod session;
 pub mod status;
 pub mod time;
+pub mod twin;

@@ -6,15 +6,7 @@ use std::time::SystemTime;
 use modtwin_core::document::Document;
 use modtwin_core::ids::ModuleId;
 use modtwin_core::status::{HubState, Reason};
-
-/// A section of a twin at one version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
-    /// The section's `$version`.
-    pub version: u64,
-    /// Its content, without `$version` and `$metadata`.
-    pub document: Document,
-}
+pub use modtwin_core::twin::Section;
 
 /// How the module stands with its hub.
 #[derive(Debug, Clone, PartialEq, Eq)]

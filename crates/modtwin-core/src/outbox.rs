@@ -1,0 +1,228 @@
+//! Reports on their way to the hub: merged where that loses nothing, one in flight, and taken
+//! apart where the hub refuses one, so that a single bad key never holds up the rest.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::document::{Document, changes_nothing, compose, composes, merge};
+use crate::message::{Refusal, RequestId};
+
+/// One merge patch that waits, made of one or more reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The number of the newest report in it.
+    pub through: u64,
+    /// The merge patch.
+    pub patch: Document,
+}
+
+/// A top-level key that the hub refused; it waits for a better value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The key.
+    pub key: String,
+    /// The hub's status.
+    pub status: u16,
+    /// The hub's words.
+    pub message: String,
+}
+
+/// What the hub's answer to a report settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// These top-level keys of all reports up to `through` are at the hub.
+    Accepted {
+        /// The newest report concerned.
+        through: u64,
+        /// What was accepted.
+        patch: Document,
+    },
+    /// This key was refused and quarantined.
+    Rejected {
+        /// The newest report concerned.
+        through: u64,
+        /// The key and the hub's words.
+        refused: Quarantined,
+    },
+    /// The refused patch was taken apart; its parts go one by one.
+    Divided,
+    /// The answer belongs to no patch in flight.
+    Unknown,
+}
+
+/// The reports of one module that the hub has not accepted yet.
+#[derive(Debug, Clone, Default)]
+pub struct Outbox {
+    /// Oldest first; the front one may be in flight.
+    waiting: VecDeque<Batch>,
+    in_flight: Option<RequestId>,
+    /// How many batches at the front are parts of a refused patch: nothing merges into them.
+    parts: usize,
+    quarantine: BTreeMap<String, Quarantined>,
+}
+
+impl Outbox {
+    /// An outbox as it was saved.
+    #[must_use]
+    pub fn restore(waiting: Vec<Batch>, quarantined: Vec<Quarantined>) -> Self {
+        let quarantine = quarantined.into_iter().map(|refused| (refused.key.clone(), refused));
+        Self { waiting: waiting.into(), quarantine: quarantine.collect(), ..Self::default() }
+    }
+
+    /// What waits, oldest first, in flight or not.
+    pub fn waiting(&self) -> impl Iterator<Item = &Batch> {
+        self.waiting.iter()
+    }
+
+    /// The keys that the hub refused.
+    pub fn quarantined(&self) -> impl Iterator<Item = &Quarantined> {
+        self.quarantine.values()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether a patch is at the hub, unanswered.
+    #[must_use]
+    pub fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// All that waits, as one patch for people to read.
+    #[must_use]
+    pub fn pending(&self) -> Document {
+        let mut pending = Document::new();
+        for batch in &self.waiting {
+            compose(&mut pending, &batch.patch);
+        }
+        pending
+    }
+
+    /// `document` as it will be once all that waits has been accepted.
+    #[must_use]
+    pub fn applied_to(&self, document: &Document) -> Document {
+        let mut applied = document.clone();
+        for batch in &self.waiting {
+            merge(&mut applied, &batch.patch);
+        }
+        applied
+    }
+
+    /// Takes a report. A key it writes leaves the quarantine: it may fare better now.
+    pub fn push(&mut self, batch: Batch) {
+        for key in batch.patch.keys() {
+            self.quarantine.remove(key);
+        }
+        let fixed = self.parts.max(usize::from(self.in_flight.is_some()));
+        let newest = if self.waiting.len() > fixed { self.waiting.back_mut() } else { None };
+        match newest {
+            Some(newest) if composes(&newest.patch, &batch.patch) => {
+                compose(&mut newest.patch, &batch.patch);
+                newest.through = newest.through.max(batch.through);
+            }
+            _ => self.waiting.push_back(batch),
+        }
+    }
+
+    /// Puts a patch in front of all that waits: what the hub had accepted and lost. A patch in
+    /// flight is recalled, so that it goes after this one.
+    pub fn push_front(&mut self, batch: Batch) {
+        self.in_flight = None;
+        self.waiting.push_front(batch);
+        self.parts = self.parts.saturating_add(usize::from(self.parts > 0));
+    }
+
+    /// The next patch to send, if none is in flight; it is in flight then, as `request`.
+    pub fn send(&mut self, request: RequestId) -> Option<Document> {
+        if self.in_flight.is_some() {
+            return None;
+        }
+        let patch = self.waiting.front()?.patch.clone();
+        self.in_flight = Some(request);
+        Some(patch)
+    }
+
+    /// Takes the patch in flight back: no answer will come, or it has to be sent again.
+    ///
+    /// Says which request that was.
+    pub fn recall(&mut self) -> Option<RequestId> {
+        self.in_flight.take()
+    }
+
+    /// Takes the hub's consent to `request`.
+    pub fn accept(&mut self, request: RequestId) -> Settlement {
+        if self.in_flight != Some(request) {
+            return Settlement::Unknown;
+        }
+        self.in_flight = None;
+        match self.pop_front() {
+            Some(Batch { through, patch }) => Settlement::Accepted { through, patch },
+            None => Settlement::Unknown,
+        }
+    }
+
+    /// Takes the hub's refusal of the content of `request`: a patch of several keys is divided in
+    /// two, a single key is quarantined.
+    pub fn refuse(&mut self, request: RequestId, refusal: &Refusal) -> Settlement {
+        if self.in_flight != Some(request) {
+            return Settlement::Unknown;
+        }
+        self.in_flight = None;
+        let Some(Batch { through, patch }) = self.pop_front() else {
+            return Settlement::Unknown;
+        };
+        if patch.len() > 1 {
+            let (earlier, later) = divide(patch);
+            self.waiting.push_front(Batch { through, patch: later });
+            self.waiting.push_front(Batch { through, patch: earlier });
+            self.parts = self.parts.saturating_add(2);
+            return Settlement::Divided;
+        }
+        let key = patch.keys().next().map(ToOwned::to_owned).unwrap_or_default();
+        let message = refusal.message.clone();
+        let refused = Quarantined { key: key.clone(), status: refusal.status, message };
+        // A newer value of the same key that already waits is its second chance.
+        if !self.waiting.iter().any(|batch| batch.patch.contains_key(&key)) {
+            self.quarantine.insert(key, refused.clone());
+        }
+        Settlement::Rejected { through, refused }
+    }
+
+    /// Drops from the front what `reported`, fetched from the hub, shows as accepted already.
+    pub fn settle_against(&mut self, reported: &Document) -> Vec<Settlement> {
+        let mut settled = Vec::new();
+        while self.in_flight.is_none()
+            && self.waiting.front().is_some_and(|batch| changes_nothing(reported, &batch.patch))
+        {
+            if let Some(Batch { through, patch }) = self.pop_front() {
+                settled.push(Settlement::Accepted { through, patch });
+            }
+        }
+        settled
+    }
+
+    fn pop_front(&mut self) -> Option<Batch> {
+        self.parts = self.parts.saturating_sub(1);
+        self.waiting.pop_front()
+    }
+}
+
+/// Splits a patch of several keys into two halves.
+fn divide(patch: Document) -> (Document, Document) {
+    let half = patch.len() / 2;
+    let mut earlier = Document::new();
+    let mut later = Document::new();
+    for (index, (key, value)) in patch.into_iter().enumerate() {
+        let side = if index < half { &mut earlier } else { &mut later };
+        side.insert(key, value);
+    }
+    (earlier, later)
+}
+
+#[cfg(test)]
+mod tests;

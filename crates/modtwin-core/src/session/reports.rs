@@ -1,0 +1,340 @@
+//! Reports and acknowledgements: first to disk, then to the hub, one patch in flight at a time.
+//!
+//! Invariant: nothing is sent that is not on disk, so that a crash can't make the hub's reported
+//! values go back to older ones.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Effect, Notice, Session, Timer};
+use crate::acknowledgement::{Acknowledged, Acknowledgement, plug_and_play};
+use crate::document::{Document, changes_nothing, merge};
+use crate::limits::{Violation, check_patch, check_size};
+use crate::message::{Answer, Refusal, RefusalClass, Request, RequestId};
+use crate::outbox::{Batch, Outbox, Settlement};
+use crate::status::{Fault, HubState, Reason};
+use crate::time::Millis;
+
+/// The least time between two writes of which no report waits.
+const SAVE_SPACING: Duration = Duration::from_millis(20);
+/// How long the hub's consent may wait for the disk: losing it costs one needless comparison.
+const SAVE_LATER: Duration = Duration::from_secs(1);
+/// How long a failed write waits for its next try, in retry bases.
+const SAVE_RETRY: u32 = 5;
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It waits for the disk; [`Effect::Stored`] and [`Effect::Accepted`] follow.
+    Staged {
+        /// Its number.
+        sequence: u64,
+    },
+    /// The hub has all of it already; nothing is written or sent.
+    AlreadyThere {
+        /// The number of the newest report.
+        sequence: u64,
+        /// The version of the reported section.
+        version: u64,
+    },
+}
+
+/// Why an acknowledgement was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckRefused {
+    /// It speaks of a version that was never seen.
+    UnknownVersion {
+        /// The newest version seen.
+        newest: u64,
+    },
+    /// Nothing is known of the twin yet.
+    NotSynced,
+}
+
+/// A report or an acknowledgement that is not durable yet.
+#[derive(Debug, Clone)]
+pub(super) struct Staged {
+    sequence: u64,
+    patch: Document,
+    acknowledged: Option<Acknowledged>,
+}
+
+impl Staged {
+    pub(super) fn apply(self, outbox: &mut Outbox, acknowledged: &mut Vec<Acknowledged>) {
+        if !self.patch.is_empty() {
+            outbox.push(Batch { through: self.sequence, patch: self.patch });
+        }
+        if let Some(said) = self.acknowledged {
+            acknowledged.retain(|other| other.handler != said.handler);
+            acknowledged.push(said);
+            acknowledged.sort_by(|a, b| a.handler.cmp(&b.handler));
+        }
+    }
+}
+
+/// How soon something has to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Somebody waits for it.
+    Now,
+    /// As soon as the last write is a moment ago.
+    Soon,
+    /// Within a second.
+    Later,
+}
+
+/// Where writing to disk is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SaveState {
+    /// The newest report that the write under way covers.
+    pub(super) under_way: Option<u64>,
+    pub(super) failed: bool,
+    /// Something changed meanwhile: write once more.
+    again: bool,
+    last_begun: Option<Millis>,
+}
+
+impl Session {
+    /// Takes a merge patch for the reported section.
+    ///
+    /// # Errors
+    ///
+    /// The [`Violation`] that makes the hub refuse it; nothing is taken then.
+    pub fn report(&mut self, now: Millis, patch: Document) -> Result<Taken, Violation> {
+        check_patch(&patch)?;
+        let known = self.reported();
+        if let Some(reported) = &known
+            && self.outbox.is_empty()
+            && self.staged.is_empty()
+            && changes_nothing(&reported.document, &patch)
+        {
+            return Ok(Taken::AlreadyThere { sequence: self.sequence, version: reported.version });
+        }
+        let before = self.planned();
+        let mut after = before.clone();
+        merge(&mut after, &patch);
+        check_size(&before, &after)?;
+        Ok(Taken::Staged { sequence: self.stage(now, patch, None) })
+    }
+
+    /// Takes a handler's word on a version of desired; says the number that
+    /// [`Effect::Stored`] will name.
+    ///
+    /// # Errors
+    ///
+    /// [`AckRefused`] where the version can't be judged.
+    pub fn acknowledge(&mut self, now: Millis, said: Acknowledgement) -> Result<u64, AckRefused> {
+        let Some(desired) = self.twin.desired.clone() else {
+            return Err(AckRefused::NotSynced);
+        };
+        let present = self.twin.generation;
+        let generation = said.generation.unwrap_or(present);
+        if generation > present || (generation == present && said.version > desired.version) {
+            return Err(AckRefused::UnknownVersion { newest: desired.version });
+        }
+        let mut patch = Document::new();
+        // An older version's values are not known any more; its successor will be answered.
+        if self.settings.plug_and_play && generation == present && said.version == desired.version {
+            patch = plug_and_play(&said, &desired.document, &self.planned());
+        }
+        let newer_known = self.acknowledged.iter().any(|known| {
+            known.handler == said.handler
+                && (known.generation, known.version) > (generation, said.version)
+        });
+        let acknowledged = (!newer_known).then_some(Acknowledged {
+            handler: said.handler,
+            generation,
+            version: said.version,
+            status: said.status,
+            description: said.description,
+            at_ms: said.at_ms,
+        });
+        Ok(self.stage(now, patch, acknowledged))
+    }
+
+    /// Takes the end of a write to disk.
+    pub fn handle_saved(&mut self, now: Millis, written: bool) {
+        let Some(through) = self.save.under_way.take() else {
+            return;
+        };
+        self.save.failed = !written;
+        let covered = self.staged.partition_point(|staged| staged.sequence <= through);
+        let covered: Vec<Staged> = self.staged.drain(..covered).collect();
+        if written {
+            for staged in covered {
+                staged.apply(&mut self.outbox, &mut self.acknowledged);
+            }
+            self.effect(Effect::Stored { through });
+            self.send_next(now);
+        } else {
+            self.effect(Effect::NotStored { through });
+            self.timers.set(Timer::Save, now + self.settings.retry_base * SAVE_RETRY);
+        }
+        self.effect(Effect::Changed);
+        if core::mem::take(&mut self.save.again) {
+            self.save(now);
+        }
+    }
+
+    /// Notes that something has to be written, and begins at once where it can.
+    pub(super) fn mark_unsaved(&mut self, now: Millis, urgency: Urgency) {
+        let due = match urgency {
+            Urgency::Now => now,
+            Urgency::Soon => self.save.last_begun.map_or(now, |begun| now.max(begun + SAVE_SPACING)),
+            Urgency::Later => now + SAVE_LATER,
+        };
+        let earlier = self.timers.get(Timer::Save).is_some_and(|set| set <= due);
+        // While writing fails only a report, which must know, hastens the next try.
+        let hold = self.save.failed && urgency != Urgency::Now && self.timers.is_set(Timer::Save);
+        if !earlier && !hold {
+            self.timers.set(Timer::Save, due);
+        }
+        if due <= now {
+            self.save(now);
+        }
+    }
+
+    /// Begins a write, unless one is under way; then another follows it.
+    pub(super) fn save(&mut self, now: Millis) {
+        self.timers.stop(Timer::Save);
+        if self.save.under_way.is_some() {
+            self.save.again = true;
+            return;
+        }
+        self.save.under_way = Some(self.sequence);
+        self.save.last_begun = Some(now);
+        self.effect(Effect::Save);
+    }
+
+    /// Sends the oldest patch, if the session is live and none is in flight.
+    pub(super) fn send_next(&mut self, now: Millis) {
+        if self.phase != super::Phase::Live || self.outbox.is_in_flight() {
+            return;
+        }
+        if self.timers.is_set(Timer::Resend) {
+            return;
+        }
+        let id = RequestId(self.next_request.wrapping_add(1));
+        if let Some(patch) = self.outbox.send(id) {
+            self.next_request = id.0;
+            self.timers.set(Timer::Report, now + self.settings.answer_limit);
+            self.effect(Effect::Send { id, request: Request::Report(patch) });
+        }
+    }
+
+    /// The hub owes an answer: a fetch will show whether the report arrived.
+    pub(super) fn report_overdue(&mut self, now: Millis) {
+        self.abandoned = self.outbox.recall();
+        self.notice(Notice::ReportUnanswered);
+        self.fetch(now, Vec::new());
+    }
+
+    pub(super) fn report_answered(&mut self, now: Millis, request: RequestId, answer: Answer) {
+        match answer {
+            Answer::Accepted { version } => self.report_accepted(now, request, version),
+            Answer::Refused(refusal) => self.report_refused(now, request, &refusal),
+            // A twin that was asked for and not waited for; the newer fetch counts.
+            Answer::Twin { .. } => {}
+        }
+    }
+
+    fn report_accepted(&mut self, now: Millis, request: RequestId, version: u64) {
+        let expected = self.reported().map(|known| known.version.saturating_add(1));
+        let settlement = self.outbox.accept(request);
+        if settlement == Settlement::Unknown {
+            if self.is_abandoned(request) {
+                self.abandoned = None;
+                self.twin.take_accepted(version, &Document::new());
+                self.look_again(now);
+            }
+            return;
+        }
+        self.timers.stop(Timer::Report);
+        if let Settlement::Accepted { patch, .. } = &settlement {
+            self.twin.take_accepted(version, patch);
+        }
+        self.synced_at = Some(now);
+        if self.status.reason != Reason::Ok && self.status.state == HubState::Connected {
+            self.set_status(now, HubState::Connected, Reason::Ok, None);
+        }
+        self.settled(settlement, version);
+        self.mark_unsaved(now, Urgency::Later);
+        if expected.is_some_and(|expected| version > expected) {
+            // Something else was written in between: see what the section is now.
+            self.look_again(now);
+        }
+        self.send_next(now);
+    }
+
+    fn report_refused(&mut self, now: Millis, request: RequestId, refusal: &Refusal) {
+        let reason = match refusal.class() {
+            RefusalClass::Content => return self.content_refused(now, request, refusal),
+            RefusalClass::Identity => {
+                let fault = Fault::new(Reason::BadCredential, Self::refusal_text(refusal));
+                return self.give_up(now, fault);
+            }
+            RefusalClass::Throttled => Reason::Throttled,
+            RefusalClass::Quota => Reason::Quota,
+            RefusalClass::Hub => Reason::HubError,
+        };
+        if self.outbox.recall() != Some(request) {
+            return;
+        }
+        self.timers.stop(Timer::Report);
+        let wait = self.backoff.next(reason);
+        self.timers.set(Timer::Resend, now + wait);
+        if self.status.state == HubState::Connected {
+            self.status.detail = Some(Self::refusal_text(refusal));
+            self.set_status(now, HubState::Connected, reason, Some(now + wait));
+        }
+    }
+
+    fn content_refused(&mut self, now: Millis, request: RequestId, refusal: &Refusal) {
+        let settlement = self.outbox.refuse(request, refusal);
+        match &settlement {
+            Settlement::Unknown => return,
+            Settlement::Divided => self.notice(Notice::ReportDivided),
+            _ => {}
+        }
+        self.timers.stop(Timer::Report);
+        let version = self.reported().map_or(0, |known| known.version);
+        self.settled(settlement, version);
+        self.mark_unsaved(now, Urgency::Later);
+        self.send_next(now);
+    }
+
+    /// Tells what a settlement means to those who wait.
+    pub(super) fn settled(&mut self, settlement: Settlement, version: u64) {
+        match settlement {
+            Settlement::Accepted { through, patch } => {
+                let keys: Vec<String> = patch.into_iter().map(|(key, _)| key).collect();
+                self.effect(Effect::Accepted { through, keys, version });
+            }
+            Settlement::Rejected { through, refused } => {
+                self.effect(Effect::Rejected { through, refused });
+            }
+            Settlement::Divided | Settlement::Unknown => return,
+        }
+        self.effect(Effect::Changed);
+    }
+
+    fn stage(&mut self, now: Millis, patch: Document, acknowledged: Option<Acknowledged>) -> u64 {
+        self.sequence = self.sequence.saturating_add(1);
+        self.staged.push_back(Staged { sequence: self.sequence, patch, acknowledged });
+        self.mark_unsaved(now, Urgency::Now);
+        self.sequence
+    }
+
+    /// The reported section as it will be once all that was taken has been accepted.
+    fn planned(&self) -> Document {
+        let reported = self.reported();
+        let empty = Document::new();
+        let base = reported.as_ref().map_or(&empty, |known| &known.document);
+        let mut planned = self.outbox.applied_to(base);
+        for staged in &self.staged {
+            merge(&mut planned, &staged.patch);
+        }
+        planned
+    }
+}
