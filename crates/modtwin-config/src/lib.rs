@@ -1,1 +1,39 @@
 //! modtwind's TOML files, read into checked types.
+//!
+//! Owns: which keys there are ([`keys`]), how the files are joined ([`load`](Config::load)), what
+//! each value may be, and what changed between two configs ([`ConfigDiff`]). Leaves to others:
+//! opening what the config names. Certificates, keys, users and groups are not looked at here, so
+//! that a bad one harms its module alone, while a [`Problem`] in a file refuses the files as a
+//! whole.
+//!
+//! # How files are joined
+//!
+//! The first file is the one named on the command line, the others are `conf.d/*.toml` beside it,
+//! in the order of their names.
+//!
+//! - `[hub]`, `[socket]` and `[state]` are joined key by key: the later file wins.
+//! - `[[module]]` adds modules. A module is written in one place: the same `id` twice, in one file
+//!   or in two, is a problem that names both places.
+//! - A relative path is relative to the folder of the file that names it.
+
+mod check;
+mod diff;
+mod field;
+mod files;
+mod key;
+mod model;
+mod module;
+mod place;
+mod problem;
+mod read;
+mod sections;
+mod values;
+
+pub use diff::ConfigDiff;
+pub use files::{MAX_FILE_BYTES, Source, drop_in_folder};
+pub use key::{Key, KeyDefault, KeyType, keys};
+pub use model::{
+    Acknowledge, Config, Credential, FileRef, FileRefError, Handler, Hub, MAX_MODULES, Module,
+    Principal, Socket, State, Transport,
+};
+pub use problem::{Problem, ProblemKind, Problems};

@@ -1,1 +1,32 @@
 //! Certificates, keys and tokens of module identities, and a TLS probe.
+//!
+//! Owns: reading credential files and judging them ([`ModuleCredential`]), signing shared access
+//! tokens ([`SasToken`]), making keys and requests ([`request`]), and finding out why a server is
+//! not trusted ([`probe()`]). Leaves to others: the clock and the environment, which come in as
+//! arguments, and the connection itself. Everything here blocks on files or sockets.
+//!
+//! Keys never leave this crate but as a [`Secret`] or as the files they came from.
+
+pub mod authority;
+mod certificate;
+mod common_name;
+mod connection_string;
+mod date;
+mod description;
+mod error;
+mod file;
+mod module_credential;
+mod probe;
+pub mod request;
+mod shared_access;
+
+pub use certificate::{CertificateFiles, ClientCertificate, Warning};
+pub use common_name::{CommonNameError, MAX_COMMON_NAME_LENGTH};
+pub use connection_string::{ConnectionString, ConnectionStringError};
+pub use date::Date;
+pub use description::{DescribeError, Description, describe};
+pub use error::{CredentialClass, CredentialError};
+pub use modtwin_core::secret::Secret;
+pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIFETIME};
+pub use probe::{ProbeError, ProbeTarget, Stage, probe};
+pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use modtwin_core::acknowledgement::Acknowledgement;
 use modtwin_core::document::Document;
 use modtwin_core::ids::ModuleId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,8 +47,8 @@ pub enum ReportError {
 /// Why an acknowledgement was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AckError {
-    /// It speaks of a version newer than the daemon has seen, or of an unknown generation.
-    #[error("version {found} is newer than the newest seen, {newest}")]
+    /// It speaks of a version newer than the daemon has seen, or of a generation to come.
+    #[error("version {found} was never seen here, the newest is {newest}")]
     UnknownVersion {
         /// The version it speaks of.
         found: u64,
@@ -63,23 +64,6 @@ pub enum AckError {
     /// The session is not there any more.
     #[error("module `{0}` is stopping")]
     Stopping(ModuleId),
-}
-
-/// A handler's word on a version of desired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acknowledgement {
-    /// The handler's name.
-    pub handler: String,
-    /// The generation it speaks of; the present one where none is given.
-    pub generation: Option<u64>,
-    /// The version it speaks of.
-    pub version: u64,
-    /// 200–299 applied, 400–599 refused.
-    pub status: u16,
-    /// Its own words.
-    pub description: Option<String>,
-    /// The subtrees it speaks of, as JSON Pointers; what the handler may watch where none is given.
-    pub paths: Vec<modtwin_core::document::Pointer>,
 }
 
 /// A report on its way: first stored, then accepted by the hub.

@@ -6,7 +6,14 @@
 //! module's state.
 
 pub mod credential;
+mod driver;
+pub mod governor;
 pub mod handle;
 pub mod link;
+mod log_limit;
+mod publish;
+pub mod seat;
 pub mod store;
+mod stored;
 pub mod view;
+mod waiters;

@@ -6,6 +6,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The number of the stored form that this program writes.
+pub const STORED_FORMAT: u32 = 1;
+
 /// All that survives the process, for one module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredTwin {

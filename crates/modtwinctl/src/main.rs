@@ -1,3 +1,7 @@
-//! The program; see the library.
+//! The program `modtwinctl`; everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    modtwinctl::run(std::env::args_os())
+}

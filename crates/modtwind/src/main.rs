@@ -1,3 +1,62 @@
-//! The program; see the library.
+//! The daemon's program: arguments in, exit code out; all else is in the library.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use modtwind::cli::Arguments;
+use modtwind::daemon::{Daemon, Environment, StartError};
+use modtwind::{exit, logging, signals};
+
+/// Threads that run tasks: the work is waiting, not computing.
+const WORKERS: usize = 2;
+/// Threads for files and name resolution at most; a silent name server may hold one a module.
+const BLOCKING_THREADS: usize = 64;
+/// How long an idle blocking thread stays.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Where help or an error can't be printed, the exit code is all that is left.
+            let _unprintable = error.print();
+            return if error.use_stderr() { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _unprintable = writeln!(std::io::stderr(), "modtwind: {error:#}");
+            error.downcast_ref::<StartError>().map_or(exit::INTERNAL, exit::code).into()
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    logging::start(logging::level(arguments.verbose), arguments.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let environment = Environment {
+        credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
+        ..Environment::default()
+    };
+    let outcome = runtime.block_on(async {
+        let (daemon, commands) = Daemon::build(&arguments.config, environment).await?;
+        let impatient = signals::forward(commands).context("cannot catch signals")?;
+        tokio::select! {
+            ended = daemon.run() => Ok(ended?),
+            () = impatient => Ok(()),
+        }
+    });
+    // A blocking thread that waits for a dead disk or name server must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,3 +1,78 @@
-//! The project's own commands.
+//! The project's own commands, typed as `cargo xtask COMMAND`.
+//!
+//! This file owns the command line. Looking for missing system packages is [`bootstrap`]'s, running
+//! one thing after the other and summing up is [`steps`]'s. The program builds before OpenSSL's
+//! headers or cmake are there, because it installs them; whatever needs them is another package.
 
-fn main() {}
+mod bootstrap;
+mod demo;
+mod packages;
+mod steps;
+mod terminal;
+mod test;
+mod totals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything that CI runs: formatting, lints, tests, documentation.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does.
+    Test {
+        /// Formatting, lints, repository rules and unit tests alone.
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Show the main job on this machine: hub emulator, certificates, daemon, handlers.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does.
+    Demo {
+        /// Leave everything running at the end, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+        /// How many modules the gateway has.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=20))]
+        modules: u16,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let root = repository_root()?;
+    match arguments.command {
+        Command::Test { quick } => test::run(&root, quick),
+        Command::Demo { keep, modules } => demo::run(&root, keep, modules),
+    }
+}
+
+/// Returns the checkout that this program was built from.
+fn repository_root() -> anyhow::Result<PathBuf> {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest
+        .ancestors()
+        .nth(2)
+        .map(PathBuf::from)
+        .context("the xtask package lies outside of the repository; run it as `cargo xtask` inside a checkout")
+}

@@ -35,6 +35,11 @@ impl Session {
         }
     }
 
+    /// Fetches the twin of a live session because something said by the hub could not be read.
+    pub fn refresh(&mut self, now: Millis) {
+        self.look_again(now);
+    }
+
     /// Asks for the whole twin; `patches` came already and wait for it.
     pub(super) fn fetch(&mut self, now: Millis, patches: Vec<(u64, Document)>) {
         if matches!(self.phase, Phase::Waiting | Phase::Connecting | Phase::Stopped) {

@@ -1,0 +1,298 @@
+//! The client: one method a request of the contract.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
+use modtwin_api::{
+    AckRequest, Document, Health, ModuleList, ReloadOutcome, ReportAccepted, ReportStored,
+    Snapshot, Status,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use crate::exchange::{self, Call};
+use crate::{ClientError, Follow, Watch, WatchOptions};
+
+/// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// How long an answer may take beyond the time that the request itself allows for.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How far a report is to have come before the daemon answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// It survives power loss.
+    #[default]
+    Stored,
+    /// The hub has accepted it.
+    Hub {
+        /// How long to wait, in whole seconds from one to an hour; rounded up.
+        timeout: Duration,
+    },
+}
+
+/// How far a report has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reported {
+    /// It survives power loss and will reach the hub.
+    Stored(ReportStored),
+    /// The hub has accepted it.
+    Accepted(ReportAccepted),
+}
+
+/// A client of the daemon at one socket. Cheap to clone; holds no connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    /// A client of the daemon at that socket; nothing is connected yet.
+    #[must_use]
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into(),
+        }
+    }
+
+    /// The socket's path.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Lists the modules that this process may use. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn modules(&self) -> Result<ModuleList, ClientError> {
+        self.get("/v1/modules".to_owned()).await
+    }
+
+    /// Reads both sections of a module's twin. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn snapshot(&self, module: &str) -> Result<Snapshot, ClientError> {
+        self.get(module_target(module, "")).await
+    }
+
+    /// Begins to watch a module's desired properties; the first event is a snapshot.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn watch(&self, module: &str, options: &WatchOptions) -> Result<Watch, ClientError> {
+        let mut target = module_target(module, "/watch");
+        let since = options.since.map(|since| since.to_string());
+        let paths = options.paths.iter().map(|path| ("path", path.as_str()));
+        let query = paths
+            .chain(since.as_deref().map(|since| ("since", since)))
+            .chain(
+                options
+                    .handler
+                    .as_deref()
+                    .map(|handler| ("handler", handler)),
+            );
+        for (index, (name, value)) in query.enumerate() {
+            target.push(if index == 0 { '?' } else { '&' });
+            target.push_str(name);
+            target.push('=');
+            target.extend(utf8_percent_encode(value, ENCODED));
+        }
+        let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
+        let open = exchange::open(&self.socket, call).await?;
+        Ok(Watch::new(self.socket.clone(), open))
+    }
+
+    /// Watches a module across restarts of the daemon; connects with the first
+    /// [`next`](Follow::next).
+    #[must_use]
+    pub fn follow(&self, module: &str, options: WatchOptions) -> Follow {
+        Follow::new(self.clone(), module.to_owned(), options)
+    }
+
+    /// Hands in a merge patch (RFC 7396) for the reported properties.
+    ///
+    /// Not cancel-safe: the daemon may have stored a report whose answer nobody waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses; with [`Wait::Hub`] a problem of kind
+    /// `timeout` means that the report is stored and still on its way.
+    pub async fn report(
+        &self,
+        module: &str,
+        patch: &Document,
+        wait: Wait,
+    ) -> Result<Reported, ClientError> {
+        let (query, deadline) = match wait {
+            Wait::Stored => ("?wait=stored".to_owned(), DEFAULT_TIMEOUT),
+            Wait::Hub { timeout } => {
+                let seconds = whole_seconds(timeout);
+                let deadline = Duration::from_secs(seconds) + GRACE;
+                (format!("?wait=hub&timeout={seconds}"), deadline)
+            }
+        };
+        let target = module_target(module, "/reported") + &query;
+        let body = self.encode(patch)?;
+        let call = Call {
+            method: Method::PATCH,
+            target,
+            body: Some(("application/merge-patch+json", body)),
+            deadline,
+        };
+        let (status, body) = self.accepted(call).await?;
+        match status {
+            StatusCode::OK => self.decode(&body).map(Reported::Accepted),
+            _ => self.decode(&body).map(Reported::Stored),
+        }
+    }
+
+    /// Says what a handler did with a version; returns once that survives power loss.
+    ///
+    /// Not cancel-safe, but the same acknowledgement may be sent twice.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn acknowledge(&self, module: &str, ack: &AckRequest) -> Result<(), ClientError> {
+        let body = self.encode(ack)?;
+        let call = Call {
+            method: Method::POST,
+            target: module_target(module, "/acks"),
+            body: Some(("application/json", body)),
+            deadline: DEFAULT_TIMEOUT,
+        };
+        self.accepted(call).await.map(|_answer| ())
+    }
+
+    /// Reads the state of the whole daemon; for administrators. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        self.get("/v1/status".to_owned()).await
+    }
+
+    /// Asks whether the daemon does its work; an unhealthy one is an answer, not an error.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or does not answer with its health.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        let call = Call::new(Method::GET, "/v1/health".to_owned(), DEFAULT_TIMEOUT);
+        let (status, body) = exchange::answer(&self.socket, call).await?;
+        match status {
+            StatusCode::OK => self.decode(&body),
+            _ => serde_json::from_slice(&body)
+                .map_err(|_no_health| exchange::refusal(&self.socket, status, &body)),
+        }
+    }
+
+    /// Has the daemon read its config anew; for administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses; a problem of kind `invalid_config`
+    /// lists what keeps the old config in force.
+    pub async fn reload(&self) -> Result<ReloadOutcome, ClientError> {
+        let call = Call::new(Method::POST, "/v1/reload".to_owned(), DEFAULT_TIMEOUT);
+        let (_, body) = self.accepted(call).await?;
+        self.decode(&body)
+    }
+
+    /// Has the daemon drop a module's session and begin a new one now; for administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn reconnect(&self, module: &str) -> Result<(), ClientError> {
+        let call = Call::new(
+            Method::POST,
+            module_target(module, "/reconnect"),
+            DEFAULT_TIMEOUT,
+        );
+        self.accepted(call).await.map(|_answer| ())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, target: String) -> Result<T, ClientError> {
+        let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
+        let (_, body) = self.accepted(call).await?;
+        self.decode(&body)
+    }
+
+    /// Sends `call` and takes nothing but success.
+    async fn accepted(&self, call: Call<'_>) -> Result<(StatusCode, bytes::Bytes), ClientError> {
+        let (status, body) = exchange::answer(&self.socket, call).await?;
+        if status.is_success() {
+            Ok((status, body))
+        } else {
+            Err(exchange::refusal(&self.socket, status, &body))
+        }
+    }
+
+    fn encode(&self, value: &impl serde::Serialize) -> Result<Vec<u8>, ClientError> {
+        serde_json::to_vec(value).map_err(|error| {
+            ClientError::protocol(&self.socket, format!("cannot write the request: {error}"))
+        })
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| {
+            let what = format!("expected the answer of the contract, found otherwise ({error})");
+            ClientError::protocol(&self.socket, what)
+        })
+    }
+}
+
+/// The target of a request about `module`.
+fn module_target(module: &str, rest: &str) -> String {
+    format!("/v1/modules/{}{rest}", utf8_percent_encode(module, ENCODED))
+}
+
+/// `timeout` as the API takes it: rounded up, from one second to an hour.
+fn whole_seconds(timeout: Duration) -> u64 {
+    let up = u64::from(timeout.subsec_nanos() > 0);
+    timeout
+        .as_secs()
+        .saturating_add(up)
+        .clamp(1, MAX_TIMEOUT.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_cannot_leave_their_place_in_the_path() {
+        assert_eq!(
+            module_target("a.b-c_1", "/watch"),
+            "/v1/modules/a.b-c_1/watch"
+        );
+        assert_eq!(
+            module_target("../x?y#z %", ""),
+            "/v1/modules/..%2Fx%3Fy%23z%20%25"
+        );
+    }
+
+    #[test]
+    fn timeouts_are_whole_seconds_within_bounds() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1_001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(30)), 30);
+        assert_eq!(whole_seconds(Duration::MAX), 3600);
+    }
+}

@@ -1,0 +1,179 @@
+//! One request and its answer on a connection of their own.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use modtwin_api::Problem;
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+
+use crate::ClientError;
+
+/// The largest answer that is no stream, in bytes.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How much of an unexpected answer goes into an error, in characters.
+const EXCERPT: usize = 120;
+
+/// A request as the client's methods see it.
+pub(crate) struct Call<'a> {
+    /// What is done.
+    pub(crate) method: Method,
+    /// Path and query, already encoded.
+    pub(crate) target: String,
+    /// The body and its media type, where there is one.
+    pub(crate) body: Option<(&'a str, Vec<u8>)>,
+    /// How long the answer may take: its head for a stream, all of it otherwise.
+    pub(crate) deadline: Duration,
+}
+
+impl Call<'_> {
+    /// A request without a body.
+    pub(crate) fn new(method: Method, target: String, deadline: Duration) -> Self {
+        Self {
+            method,
+            target,
+            body: None,
+            deadline,
+        }
+    }
+}
+
+/// The task that moves a connection's bytes; ends with whoever holds it.
+#[derive(Debug)]
+pub(crate) struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// An answer whose body is still to be read, and what keeps its connection alive.
+pub(crate) struct Open {
+    pub(crate) response: Response<Incoming>,
+    pub(crate) driver: Driver,
+}
+
+/// Connects, sends `call`, and waits for the head of the answer.
+async fn send(socket: &Path, call: Call<'_>) -> Result<Open, ClientError> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|error| ClientError::unreachable(socket, error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| ClientError::from_hyper(socket, error))?;
+    let driver = Driver(tokio::spawn(async move {
+        // What breaks the connection reaches the caller through the answer or its body.
+        let _broken = connection.await;
+    }));
+    let mut request = Request::builder()
+        .method(call.method)
+        .uri(call.target)
+        .header(header::HOST, "localhost")
+        .header(
+            header::USER_AGENT,
+            concat!("modtwin-client/", env!("CARGO_PKG_VERSION")),
+        );
+    let body = match call.body {
+        Some((media_type, body)) => {
+            request = request.header(header::CONTENT_TYPE, media_type);
+            Full::new(Bytes::from(body))
+        }
+        None => Full::default(),
+    };
+    let request = request.body(body).map_err(|error| {
+        ClientError::protocol(socket, format!("cannot write the request: {error}"))
+    })?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| ClientError::from_hyper(socket, error))?;
+    Ok(Open { response, driver })
+}
+
+/// Sends `call` and leaves the body of a successful answer to be read as a stream.
+pub(crate) async fn open(socket: &Path, call: Call<'_>) -> Result<Open, ClientError> {
+    let deadline = call.deadline;
+    let opening = async {
+        let open = send(socket, call).await?;
+        if open.response.status().is_success() {
+            return Ok(open);
+        }
+        let status = open.response.status();
+        let body = collect(socket, open.response.into_body()).await?;
+        Err(refusal(socket, status, &body))
+    };
+    within(socket, deadline, opening).await
+}
+
+/// Sends `call` and reads the whole answer, whatever its status.
+pub(crate) async fn answer(
+    socket: &Path,
+    call: Call<'_>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let deadline = call.deadline;
+    let answering = async {
+        let open = send(socket, call).await?;
+        let status = open.response.status();
+        Ok((status, collect(socket, open.response.into_body()).await?))
+    };
+    within(socket, deadline, answering).await
+}
+
+/// The error that an answer with a status of 300 and above means.
+pub(crate) fn refusal(socket: &Path, status: StatusCode, body: &[u8]) -> ClientError {
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => ClientError::Problem(Box::new(problem)),
+        Err(_) => {
+            let excerpt: String = String::from_utf8_lossy(body)
+                .chars()
+                .take(EXCERPT)
+                .collect();
+            ClientError::protocol(
+                socket,
+                format!(
+                    "expected a problem with status {}, found {excerpt:?}",
+                    status.as_u16()
+                ),
+            )
+        }
+    }
+}
+
+async fn collect(socket: &Path, body: Incoming) -> Result<Bytes, ClientError> {
+    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ClientError::protocol(
+            socket,
+            format!("expected at most {MAX_ANSWER_BYTES} bytes in an answer, found more"),
+        )),
+        Err(error) => match error.downcast::<hyper::Error>() {
+            Ok(error) => Err(ClientError::from_hyper(socket, *error)),
+            Err(other) => Err(ClientError::unreachable(socket, io::Error::other(other))),
+        },
+    }
+}
+
+async fn within<T>(
+    socket: &Path,
+    deadline: Duration,
+    work: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(deadline, work)
+        .await
+        .unwrap_or_else(|_elapsed| {
+            let silence = format!("no answer within {} s", deadline.as_secs());
+            Err(ClientError::unreachable(
+                socket,
+                io::Error::new(io::ErrorKind::TimedOut, silence),
+            ))
+        })
+}

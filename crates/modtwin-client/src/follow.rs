@@ -1,0 +1,141 @@
+//! A watch that outlives its connections: it reconnects and goes on where it was.
+
+use std::time::Duration;
+
+use modtwin_api::Event;
+use tokio::time::Instant;
+
+use crate::{Client, ClientError, Watch, WatchOptions};
+
+/// The wait before the second attempt; it doubles with each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The longest wait between attempts: the socket is local, and a handler wants its settings soon.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What a [`Follow`] tells.
+#[derive(Debug)]
+pub enum Followed {
+    /// An event of the watch.
+    Event(Event),
+    /// The connection is lost or not to be had; the next call waits and tries again.
+    Lost {
+        /// Why.
+        error: ClientError,
+        /// How long the next call will wait first.
+        retry_in: Duration,
+    },
+}
+
+/// A watch that survives restarts of the daemon.
+///
+/// After a reconnect the first event is a snapshot again, `unchanged` where nothing was missed.
+#[derive(Debug)]
+pub struct Follow {
+    client: Client,
+    module: String,
+    options: WatchOptions,
+    state: State,
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// To connect at that moment.
+    Due(Instant),
+    Open(Box<Watch>),
+    /// The module was removed.
+    Ended,
+}
+
+impl Follow {
+    pub(crate) fn new(client: Client, module: String, options: WatchOptions) -> Self {
+        Self {
+            client,
+            module,
+            options,
+            state: State::Due(Instant::now()),
+            failures: 0,
+        }
+    }
+
+    /// Waits for the next event, connecting where needed; none once the module was removed.
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// A [`ClientError`] that another attempt would not mend: see [`ClientError::is_temporary`].
+    pub async fn next(&mut self) -> Result<Option<Followed>, ClientError> {
+        loop {
+            match &mut self.state {
+                State::Ended => return Ok(None),
+                State::Due(moment) => {
+                    tokio::time::sleep_until(*moment).await;
+                    match self.client.watch(&self.module, &self.options).await {
+                        Ok(watch) => self.state = State::Open(Box::new(watch)),
+                        Err(error) => return self.lost(error).map(Some),
+                    }
+                }
+                State::Open(watch) => {
+                    let next = watch.next().await;
+                    return match next {
+                        Ok(Some(event)) => {
+                            self.note(&event);
+                            Ok(Some(Followed::Event(event)))
+                        }
+                        Ok(None) => {
+                            let end = std::io::ErrorKind::UnexpectedEof.into();
+                            self.lost(ClientError::unreachable(self.client.socket(), end))
+                                .map(Some)
+                        }
+                        Err(error) => self.lost(error).map(Some),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Keeps in mind where to go on.
+    fn note(&mut self, event: &Event) {
+        self.failures = 0;
+        match event {
+            Event::Snapshot(snapshot) => self.options.since = snapshot.revision(),
+            Event::Desired(desired) => self.options.since = Some(desired.revision()),
+            Event::Removed { .. } => self.state = State::Ended,
+            Event::Hub(_) | Event::Heartbeat => {}
+        }
+    }
+
+    /// Plans the next attempt, if another one may help.
+    fn lost(&mut self, error: ClientError) -> Result<Followed, ClientError> {
+        let retry_in = backoff(self.failures, fastrand::f64());
+        self.failures = self.failures.saturating_add(1);
+        self.state = State::Due(Instant::now() + retry_in);
+        if error.is_temporary() {
+            Ok(Followed::Lost { error, retry_in })
+        } else {
+            Err(error)
+        }
+    }
+}
+
+/// The wait after that many failures in a row: half of it fixed, half of it by `chance` in 0..1.
+fn backoff(failures: u32, chance: f64) -> Duration {
+    let factor = 2_u32.saturating_pow(failures);
+    let whole = FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT);
+    whole / 2 + (whole / 2).mul_f64(chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_a_bound_and_are_never_nothing() {
+        assert_eq!(backoff(0, 0.0), FIRST_WAIT / 2);
+        assert_eq!(backoff(0, 1.0), FIRST_WAIT);
+        assert_eq!(backoff(2, 1.0), FIRST_WAIT * 4);
+        assert_eq!(backoff(31, 1.0), LONGEST_WAIT);
+        assert_eq!(backoff(u32::MAX, 0.0), LONGEST_WAIT / 2);
+    }
+}

@@ -1,0 +1,76 @@
+//! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`] columns wide.
+
+mod advice;
+mod table;
+mod words;
+
+use std::time::SystemTime;
+
+use modtwin_api::{HubState, Status};
+use modtwin_client::Client;
+
+use crate::failure::{Failure, one_line};
+use crate::output::{Output, Tone, painted};
+use words::{shortened, span, wrapped};
+
+/// The widest line that is printed, in columns.
+const WIDTH: usize = 80;
+
+/// Fetches the status and prints it.
+pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
+    let status = client.status().await?;
+    if output.is_json() {
+        return output.json(&status);
+    }
+    output.text(&page(&status, SystemTime::now(), output.is_coloured()))
+}
+
+/// The whole page.
+fn page(status: &Status, now: SystemTime, coloured: bool) -> String {
+    let mut lines = header(status, now);
+    if !status.modules.is_empty() {
+        lines.push(String::new());
+        lines.extend(table::lines(&status.modules, now, coloured));
+    }
+    let advice = advice::all(status, now);
+    if !advice.is_empty() {
+        lines.push(String::new());
+        lines.push(painted("Problems", Some(Tone::Strong), coloured));
+    }
+    for item in advice {
+        lines.extend(wrapped(&item.what, "  ", "    ", WIDTH));
+        lines.extend(
+            item.next
+                .iter()
+                .flat_map(|next| wrapped(next, "    -> ", "       ", WIDTH)),
+        );
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn header(status: &Status, now: SystemTime) -> Vec<String> {
+    let connected = status
+        .modules
+        .iter()
+        .filter(|module| module.hub.state == HubState::Connected)
+        .count();
+    let count = match status.modules.len() {
+        0 => format!("no module in {}", one_line(&status.config)),
+        all => format!("{connected} of {all} connected"),
+    };
+    let hub = shortened(&one_line(&status.hub_hostname), 38);
+    let device = shortened(&one_line(&status.device_id), 20);
+    let version = one_line(&status.version);
+    let up = span(status.started.time(), now);
+    vec![
+        shortened(&format!("{device} at {hub}: {count}"), WIDTH),
+        shortened(
+            &format!("modtwind {version}, process {}, up {up}", status.pid),
+            WIDTH,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! What is wrong, module by module, and what an operator can do about it.
+
+use std::time::SystemTime;
+
+use modtwin_api::{HubReason, ModuleStatus, Status};
+
+use super::words::span;
+use crate::failure::one_line;
+
+/// How many names are spelled out where several modules have the same trouble.
+const NAMES: usize = 4;
+
+/// A trouble and the way out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Advice {
+    /// Where and what.
+    pub(super) what: String,
+    /// What to do next, where there is something.
+    pub(super) next: Option<String>,
+}
+
+/// A trouble that several modules may share.
+#[derive(Debug, PartialEq, Eq)]
+struct Trouble {
+    modules: Vec<String>,
+    what: String,
+    next: Option<String>,
+}
+
+/// All troubles of the daemon, those of the whole of it first; the same trouble of several modules
+/// is told once.
+pub(super) fn all(status: &Status, now: SystemTime) -> Vec<Advice> {
+    let mut advice: Vec<Advice> = storage(status).into_iter().collect();
+    let mut troubles: Vec<Trouble> = Vec::new();
+    for module in &status.modules {
+        for (what, next) in of_module(status, module, now) {
+            let known = troubles
+                .iter_mut()
+                .find(|trouble| trouble.what == what && trouble.next == next);
+            match known {
+                Some(trouble) => trouble.modules.push(one_line(&module.module)),
+                None => {
+                    let modules = vec![one_line(&module.module)];
+                    troubles.push(Trouble {
+                        modules,
+                        what,
+                        next,
+                    });
+                }
+            }
+        }
+    }
+    advice.extend(troubles.into_iter().map(|trouble| Advice {
+        what: format!("{}: {}", names(&trouble.modules), trouble.what),
+        next: trouble.next,
+    }));
+    advice
+}
+
+fn storage(status: &Status) -> Option<Advice> {
+    let storage = &status.storage;
+    if storage.writable && storage.problem.is_none() {
+        return None;
+    }
+    let problem = storage.problem.as_deref().unwrap_or("can't be written");
+    Some(Advice {
+        what: one_line(&format!("state directory {}: {problem}", storage.directory)),
+        next: Some("free space or mend its rights; until then no report is accepted".to_owned()),
+    })
+}
+
+/// The troubles of a module: what happened, and what to do.
+fn of_module(
+    status: &Status,
+    module: &ModuleStatus,
+    now: SystemTime,
+) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    let hub = &module.hub;
+    let told = !matches!(
+        hub.reason,
+        HubReason::Ok | HubReason::Starting | HubReason::Stopping
+    );
+    if told {
+        let reason = hub.reason;
+        let what = match hub.detail.as_deref().or(module.problem.as_deref()) {
+            Some(detail) => one_line(&format!("{reason}: {detail}")),
+            None => reason.to_string(),
+        };
+        let attempt = hub
+            .next_attempt
+            .filter(|next| next.time() > now)
+            .map(|next| format!("next attempt in {}", span(now, next.time())));
+        let step = next_step(reason, &status.device_id, &module.module);
+        let next: Vec<String> = step.into_iter().chain(attempt).collect();
+        found.push((what, (!next.is_empty()).then(|| next.join("; "))));
+    }
+    if let Some(problem) = &module.problem
+        && (!told || hub.detail.is_some())
+        && hub.detail.as_ref() != Some(problem)
+    {
+        found.push((one_line(problem), None));
+    }
+    let warnings = module
+        .credential
+        .iter()
+        .flat_map(|credential| &credential.warnings);
+    found.extend(warnings.map(|warning| (one_line(warning), None)));
+    for refused in &module.quarantined {
+        let (key, status, message) = (&refused.key, refused.status, &refused.message);
+        found.push((
+            one_line(&format!(
+                "the hub refused reported key `{key}` ({status}): {message}"
+            )),
+            Some("report a value that the hub takes, or null".to_owned()),
+        ));
+    }
+    found.extend(module.handlers.iter().filter_map(refusal));
+    found
+}
+
+/// What a handler refused, if it did so last.
+fn refusal(handler: &modtwin_api::HandlerStatus) -> Option<(String, Option<String>)> {
+    let status = handler.status.filter(|status| *status >= 400)?;
+    let words = handler
+        .description
+        .as_deref()
+        .unwrap_or("it gave no reason");
+    let what = format!(
+        "handler {} refused a version ({status}): {words}",
+        handler.name
+    );
+    Some((
+        one_line(&what),
+        Some("mend the desired properties or the handler".to_owned()),
+    ))
+}
+
+/// What an operator does about a reason; none where the daemon does all there is to do.
+fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
+    let step = match reason {
+        HubReason::Network => "check the gateway's network and name resolution".to_owned(),
+        HubReason::Tls => "check `trusted-ca`, the clock, and whatever inspects TLS".to_owned(),
+        HubReason::Clock => "set the clock: timedatectl".to_owned(),
+        HubReason::BadCredential => {
+            "compare the thumbprint, authority or key with the identity at the hub".to_owned()
+        }
+        HubReason::ExpiredCredential => one_line(&format!(
+            "renew it: modtwinctl csr --device {device} --module {module}"
+        )),
+        HubReason::IdentityDisabled => "enable the identity at the hub".to_owned(),
+        HubReason::IdentityConflict => {
+            "find who else connects as this module: an identity has one connection".to_owned()
+        }
+        HubReason::Quota => "wait for midnight UTC, or give the hub more units".to_owned(),
+        HubReason::Config => {
+            "mend the files, try modtwinctl validate, then modtwinctl reload".to_owned()
+        }
+        HubReason::Ok
+        | HubReason::Throttled
+        | HubReason::HubError
+        | HubReason::Starting
+        | HubReason::Stopping
+        | HubReason::Unknown => return None,
+    };
+    Some(step)
+}
+
+/// The first few names and how many more there are.
+fn names(modules: &[String]) -> String {
+    let shown = modules
+        .iter()
+        .take(NAMES)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match modules.len().saturating_sub(NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

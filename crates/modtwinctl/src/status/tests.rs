@@ -1,0 +1,213 @@
+//! How the page looks.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use modtwin_api::{
+    CredentialKind, CredentialStatus, HandlerStatus, HubReason, HubStatus, ModuleStatus,
+    PendingStatus, Quarantined, StorageStatus, Timestamp,
+};
+
+use super::*;
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_795_428_000)
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp::from(now() - Duration::from_secs(seconds))
+}
+
+fn handler(name: &str, applied: Option<u64>, status: u16) -> HandlerStatus {
+    HandlerStatus {
+        name: name.to_owned(),
+        applied_version: applied,
+        status: Some(status),
+        description: None,
+        at: Some(ago(5)),
+        watching: true,
+    }
+}
+
+fn module(name: &str, state: HubState, reason: HubReason) -> ModuleStatus {
+    ModuleStatus {
+        module: name.to_owned(),
+        hub: HubStatus {
+            state,
+            reason,
+            since: ago(11_040),
+            next_attempt: None,
+            detail: None,
+        },
+        generation: 1,
+        desired_version: Some(7),
+        reported_version: Some(12),
+        as_of: Some(ago(3)),
+        pending: PendingStatus::default(),
+        quarantined: Vec::new(),
+        handlers: Vec::new(),
+        credential: None,
+        reconnects: 0,
+        problem: None,
+    }
+}
+
+fn status(modules: Vec<ModuleStatus>) -> Status {
+    Status {
+        version: "0.1.0".to_owned(),
+        pid: 4711,
+        started: ago(273_600),
+        config: "/etc/modtwin/modtwind.toml".to_owned(),
+        socket: "/run/modtwin/modtwin.sock".to_owned(),
+        hub_hostname: "contoso.azure-devices.net".to_owned(),
+        device_id: "device01".to_owned(),
+        storage: StorageStatus {
+            directory: "/var/lib/modtwin".to_owned(),
+            writable: true,
+            problem: None,
+        },
+        modules,
+    }
+}
+
+/// A daemon with something of everything.
+fn mixed() -> Status {
+    let mut good = module("thermostat", HubState::Connected, HubReason::Ok);
+    good.handlers = vec![handler("hvac", Some(6), 500), handler("fan", Some(7), 200)];
+    good.quarantined = vec![Quarantined {
+        key: "big".to_owned(),
+        status: 400,
+        message: "too long".to_owned(),
+    }];
+    good.pending = PendingStatus { keys: 2, bytes: 31 };
+    let mut late = module("meter", HubState::Disconnected, HubReason::Network);
+    late.hub.detail = Some("no route to host".to_owned());
+    late.hub.next_attempt = Some(Timestamp::from(now() + Duration::from_secs(12)));
+    let mut old = module("camera", HubState::Disabled, HubReason::ExpiredCredential);
+    old.desired_version = None;
+    old.pending.keys = 1;
+    old.credential = Some(CredentialStatus {
+        kind: CredentialKind::X509,
+        expires: Some(ago(86_400)),
+        days_left: Some(-1),
+        warnings: Vec::new(),
+    });
+    status(vec![good, late, old])
+}
+
+#[test]
+fn a_page_shows_modules_in_columns_and_problems_with_the_way_out() {
+    let expected = "\
+device01 at contoso.azure-devices.net: 1 of 3 connected
+modtwind 0.1.0, process 4711, up 3d 4h
+
+MODULE      STATE         REASON              SINCE  DESIRED  APPLIED  PENDING
+thermostat  connected     ok                  3h 4m        7        6   2 keys
+meter       disconnected  network             3h 4m        7        -        -
+camera      disabled      expired_credential  3h 4m        -        -    1 key
+
+Problems
+  thermostat: the hub refused reported key `big` (400): too long
+    -> report a value that the hub takes, or null
+  thermostat: handler hvac refused a version (500): it gave no reason
+    -> mend the desired properties or the handler
+  meter: network: no route to host
+    -> check the gateway's network and name resolution; next attempt in 12s
+  camera: expired_credential
+    -> renew it: modtwinctl csr --device device01 --module camera
+";
+    assert_eq!(page(&mixed(), now(), false), expected);
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let coloured = page(&mixed(), now(), true);
+    assert!(
+        coloured.contains("\u{1b}[32mconnected   \u{1b}[0m"),
+        "{coloured}"
+    );
+    assert!(coloured.contains("\u{1b}[31mdisabled"), "{coloured}");
+    let mut plain = coloured;
+    for code in [
+        "\u{1b}[0m",
+        "\u{1b}[1m",
+        "\u{1b}[31m",
+        "\u{1b}[32m",
+        "\u{1b}[33m",
+    ] {
+        plain = plain.replace(code, "");
+    }
+    // The heads' last blanks are inside their colour.
+    let trimmed: Vec<_> = plain.lines().map(str::trim_end).collect();
+    assert_eq!(trimmed.join("\n") + "\n", page(&mixed(), now(), false));
+}
+
+#[test]
+fn no_line_is_wider_than_80_columns() {
+    let mut modules = Vec::new();
+    for reason in HubReason::ALL {
+        for state in HubState::ALL {
+            let mut long = module(&format!("{}-{reason}", "m".repeat(90)), *state, *reason);
+            long.hub.since = ago(99 * 86_400 + 23 * 3_600);
+            long.hub.detail = Some(format!("{} {}", "word ".repeat(40), "x".repeat(300)));
+            long.desired_version = Some(9_999_999);
+            long.pending.keys = 99;
+            modules.push(long);
+        }
+    }
+    let mut status = status(modules);
+    status.hub_hostname = "h".repeat(250);
+    status.device_id = "d".repeat(128);
+    status.storage.writable = false;
+    status.storage.problem = Some("disk full ".repeat(20));
+    for line in page(&status, now(), false).lines() {
+        assert!(
+            line.chars().count() <= WIDTH,
+            "{} columns: {line}",
+            line.chars().count()
+        );
+    }
+}
+
+#[test]
+fn the_same_trouble_of_many_modules_is_told_once() {
+    let modules = (1..=20).map(|n| {
+        module(
+            &format!("m{n:02}"),
+            HubState::Disconnected,
+            HubReason::Network,
+        )
+    });
+    let page = page(&status(modules.collect()), now(), false);
+    let problems = page.split("Problems\n").nth(1).expect("problems");
+    assert_eq!(
+        problems,
+        "  m01, m02, m03, m04 and 16 more: network\n    \
+         -> check the gateway's network and name resolution\n"
+    );
+}
+
+#[test]
+fn a_daemon_that_is_well_has_no_problems_and_one_without_modules_says_so() {
+    let well = status(vec![
+        module("a", HubState::Connected, HubReason::Ok),
+        module("b", HubState::Connecting, HubReason::Starting),
+    ]);
+    assert!(!page(&well, now(), false).contains("Problems"));
+    let empty = page(&status(Vec::new()), now(), false);
+    assert!(empty.starts_with(
+        "device01 at contoso.azure-devices.net: no module in /etc/modtwin/modtwind.toml\n"
+    ));
+    assert!(!empty.contains("MODULE"));
+}
+
+#[test]
+fn text_from_elsewhere_cannot_steer_the_terminal() {
+    let mut evil = module("m\u{1b}[2J", HubState::Disconnected, HubReason::HubError);
+    evil.hub.detail = Some("a\nb\u{1b}]0;x\u{7}".to_owned());
+    let page = page(&status(vec![evil]), now(), false);
+    assert!(
+        !page.chars().any(|char| char.is_control() && char != '\n'),
+        "{page:?}"
+    );
+    assert!(page.contains("hub_error: a b"), "{page}");
+}

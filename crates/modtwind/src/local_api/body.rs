@@ -1,0 +1,68 @@
+//! Reading a request's body: bounded in size and in time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use modtwin_api::limits::MAX_BODY_BYTES;
+use modtwin_api::{Problem, ProblemKind};
+use serde::de::DeserializeOwned;
+
+use super::answer::Refusal;
+
+/// Reads `body` whole.
+///
+/// What is beyond the limit is read and thrown away up to [`MOST_DISCARDED`], because a peer that
+/// still writes when we close would see a broken pipe in place of the answer.
+pub(crate) async fn read(body: Incoming, timeout: Duration) -> Result<Bytes, Refusal> {
+    tokio::time::timeout(timeout, collect(body)).await.map_err(|_elapsed| {
+        Refusal::invalid("body", format!("the body did not arrive within {} s", timeout.as_secs()))
+    })?
+}
+
+/// Reads `bytes` as a JSON value of that type.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|failure| {
+        let what = if bytes.is_empty() { "the body is empty".to_owned() } else { failure.to_string() };
+        Refusal::invalid("body", format!("expected JSON as the contract has it, found: {what}"))
+    })
+}
+
+async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MOST_DISCARDED {
+        return Err(too_large());
+    }
+    let mut collected = Vec::new();
+    let mut total = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|failure| {
+            Refusal::invalid("body", format!("the body broke off: {failure}"))
+        })?;
+        let Some(data) = frame.data_ref() else { continue };
+        total = total.saturating_add(data.len());
+        if total > MOST_DISCARDED {
+            break;
+        }
+        if total > MAX_BODY_BYTES {
+            collected = Vec::new();
+        } else {
+            collected.extend_from_slice(data);
+        }
+    }
+    if total > MAX_BODY_BYTES { Err(too_large()) } else { Ok(Bytes::from(collected)) }
+}
+
+fn too_large() -> Refusal {
+    let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
+    Problem::new(
+        ProblemKind::TooLarge,
+        format!("the body is larger than {limit} bytes; send less at a time"),
+    )
+    .with_limit(limit)
+    .into()
+}
+
+/// How much of a body that is too large is read before the answer.
+const MOST_DISCARDED: usize = 16 * MAX_BODY_BYTES;

@@ -1,0 +1,101 @@
+//! Who is at the other end of a connection, as the kernel says.
+//!
+//! Owns the credentials read from the socket. Leaves to others what they allow
+//! ([`super::rights`]) and which systemd unit the process belongs to ([`super::unit`]).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use tokio::net::UnixStream;
+
+use super::registry::Registry;
+use super::unit::PinnedProcess;
+
+/// The process that connected, frozen at the moment of its `connect`.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    process: Option<PinnedProcess>,
+}
+
+impl Peer {
+    /// Asks the kernel who is at the other end of `stream`; pins the process, which costs a file
+    /// descriptor, only where somebody will want to know its unit.
+    pub(crate) fn of(stream: &UnixStream, pin: bool) -> io::Result<Self> {
+        let credentials = stream.peer_cred()?;
+        let uid = credentials.uid();
+        let pid = credentials.pid().filter(|_| pin);
+        Ok(Self {
+            uid,
+            gid: credentials.gid(),
+            groups: supplementary_groups(stream.as_fd())?,
+            process: pid.and_then(|pid| PinnedProcess::of(stream, pid, uid)),
+        })
+    }
+
+    /// The user it ran as when it connected.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Says whether it is in that group.
+    pub(crate) fn is_in_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
+    }
+
+    /// The process, where it was pinned.
+    pub(crate) fn process(&self) -> Option<&PinnedProcess> {
+        self.process.as_ref()
+    }
+
+    /// Says whether it may do everything: root, the daemon's own user, the admin group.
+    pub(crate) fn is_administrator(&self, registry: &Registry) -> bool {
+        self.uid == 0
+            || self.uid == registry.daemon_uid
+            || registry.admin_gid.is_some_and(|gid| self.is_in_group(gid))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scripted(uid: u32, gid: u32, groups: &[u32]) -> Self {
+        Self { uid, gid, groups: groups.to_vec(), process: None }
+    }
+}
+
+/// The supplementary groups of the peer (unix(7), `SO_PEERGROUPS`, Linux 4.13).
+///
+/// The kernel answers `ERANGE` and the size it needs where the room given is too small; a process
+/// has at most 65,536 groups (credentials(7), `NGROUPS_MAX`).
+#[expect(unsafe_code, reason = "no safe wrapper reads SO_PEERGROUPS")]
+fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let mut groups: Vec<libc::gid_t> = vec![0; FIRST_GUESS];
+    loop {
+        let room = groups.len().saturating_mul(size_of::<libc::gid_t>());
+        let mut length = libc::socklen_t::try_from(room).map_err(io::Error::other)?;
+        // SAFETY: `groups` is `length` bytes of writable memory, aligned for gid_t, and lives
+        // through the call; the kernel writes at most `length` bytes and says how many.
+        let outcome = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        let found = usize::try_from(length).map_err(io::Error::other)? / size_of::<libc::gid_t>();
+        if outcome == 0 {
+            groups.truncate(found);
+            return Ok(groups);
+        }
+        let failure = io::Error::last_os_error();
+        if failure.raw_os_error() != Some(libc::ERANGE) || found <= groups.len() {
+            return Err(failure);
+        }
+        groups.resize(found, 0);
+    }
+}
+
+/// Room for as many groups as nearly every process has.
+const FIRST_GUESS: usize = 32;

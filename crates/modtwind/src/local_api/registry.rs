@@ -1,0 +1,87 @@
+//! What the local API serves: one immutable value, replaced whole whenever it changes.
+//!
+//! Leaves to others how it comes about: the supervisor builds one at the start and after every
+//! reload, and publishes it through a `watch` channel.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use modtwin_api::ReloadOutcome;
+use modtwin_config::Module;
+use modtwin_core::ids::ModuleId;
+use modtwin_session::handle::ModuleHandle;
+use tokio::sync::oneshot;
+
+/// What the local API serves, and to whom.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    /// The modules that have a session, in the order of the config. A module whose session is
+    /// being restarted stays in, with the handle of the old session until there is a new one.
+    pub modules: Vec<Entry>,
+    /// What is wrong with modules, by the name that the config gives them; a name may be one that
+    /// has no session at all.
+    pub problems: BTreeMap<String, Vec<String>>,
+    /// The name of the group whose members may do everything.
+    pub admin_group: String,
+    /// That group's number; none where the system has no such group.
+    pub admin_gid: Option<u32>,
+    /// The user that the daemon runs as, who may do everything too.
+    pub daemon_uid: u32,
+    /// What does not change while the daemon runs.
+    pub facts: Arc<Facts>,
+}
+
+impl Registry {
+    /// The module of that name, where it has a session.
+    #[must_use]
+    pub fn entry(&self, module: &ModuleId) -> Option<&Entry> {
+        self.modules.iter().find(|entry| entry.handle.module() == module)
+    }
+}
+
+/// One module that has a session.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The session.
+    pub handle: ModuleHandle,
+    /// The module as configured; its handlers are the rules of who may use it.
+    pub config: Arc<Module>,
+    /// What an operator should know of its credential, in words, such as a renewal that is due.
+    pub credential_warnings: Vec<String>,
+}
+
+/// What does not change while the daemon runs, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// When it began.
+    pub started: SystemTime,
+    /// The config file it was started with.
+    pub config_path: PathBuf,
+    /// Where its socket is.
+    pub socket_path: PathBuf,
+    /// Where state is kept.
+    pub state_directory: PathBuf,
+    /// The hub's own name.
+    pub hub_hostname: String,
+    /// The device whose modules these are.
+    pub device_id: String,
+}
+
+/// What a reload came to: what changed, or every error that keeps the old config.
+pub type ReloadReply = Result<ReloadOutcome, Vec<String>>;
+
+/// What an administrator asks of the daemon itself.
+#[derive(Debug)]
+pub enum AdminCommand {
+    /// Reads the config again.
+    Reload {
+        /// Takes the outcome; dropping it unused counts as a defect.
+        reply: oneshot::Sender<ReloadReply>,
+    },
+}

@@ -1,0 +1,136 @@
+//! Which request is which: the path, then the method, then who may.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use modtwin_api::{Problem, ProblemKind};
+use percent_encoding::percent_decode_str;
+use tokio::sync::oneshot;
+
+use super::answer::{Outcome, Refusal, json};
+use super::connection::{Caller, internal};
+use super::query::Query;
+use super::registry::AdminCommand;
+use super::{acks, listing, reported, snapshot, status, watch};
+
+/// A resource of the contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Resource {
+    Modules,
+    Module(String),
+    Watch(String),
+    Reported(String),
+    Acks(String),
+    Reconnect(String),
+    Status,
+    Reload,
+    Health,
+}
+
+impl Resource {
+    /// Reads a URL's path; a segment is percent-decoded after the path is split.
+    fn parse(path: &str) -> Option<Self> {
+        let mut segments = path.strip_prefix("/v1/")?.split('/');
+        let first = segments.next()?;
+        let module = segments.next();
+        let rest = segments.next();
+        if segments.next().is_some() {
+            return None;
+        }
+        let Some(module) = module else {
+            return match first {
+                "modules" => Some(Self::Modules),
+                "status" => Some(Self::Status),
+                "reload" => Some(Self::Reload),
+                "health" => Some(Self::Health),
+                _ => None,
+            };
+        };
+        if first != "modules" || module.is_empty() {
+            return None;
+        }
+        // What is not UTF-8 names no module; the replacement character stands in no id.
+        let module = percent_decode_str(module).decode_utf8_lossy().into_owned();
+        match rest {
+            None => Some(Self::Module(module)),
+            Some("watch") => Some(Self::Watch(module)),
+            Some("reported") => Some(Self::Reported(module)),
+            Some("acks") => Some(Self::Acks(module)),
+            Some("reconnect") => Some(Self::Reconnect(module)),
+            Some(_) => None,
+        }
+    }
+
+    /// The methods it takes, as `Allow` lists them.
+    fn allowed(&self) -> &'static str {
+        match self {
+            Self::Modules | Self::Module(_) | Self::Status | Self::Health => "GET, HEAD",
+            Self::Watch(_) => "GET",
+            Self::Reported(_) => "PATCH",
+            Self::Acks(_) | Self::Reconnect(_) | Self::Reload => "POST",
+        }
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.allowed().split(", ").any(|allowed| allowed == method.as_str())
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> Outcome {
+    let path = request.uri().path();
+    let resource = Resource::parse(path).ok_or_else(|| {
+        Refusal::new(
+            ProblemKind::NotFound,
+            format!("there is no `{path}`; the resources begin with /v1/modules and /v1/health"),
+        )
+    })?;
+    if !resource.takes(request.method()) {
+        return Err(Refusal::method_not_allowed(resource.allowed()));
+    }
+    let query = Query::parse(request.uri().query())?;
+    match resource {
+        Resource::Health => Ok(status::health(&caller)),
+        Resource::Modules => listing::answer(&caller).await,
+        Resource::Status => status::answer(&caller).await,
+        Resource::Module(module) => {
+            snapshot::answer(&caller, &module, request.headers()).await
+        }
+        Resource::Watch(module) => watch::answer(&caller, &module, &query).await,
+        Resource::Reported(module) => reported::answer(&caller, &module, &query, request).await,
+        Resource::Acks(module) => acks::answer(&caller, &module, request).await,
+        Resource::Reconnect(module) => reconnect(&caller, &module).await,
+        Resource::Reload => reload(&caller).await,
+    }
+}
+
+async fn reconnect(caller: &Caller, module: &str) -> Outcome {
+    let (registry, grants) = caller.grants().await?;
+    grants.require_administrator()?;
+    let (entry, _access) = grants.module(&registry, module)?;
+    entry.handle.reconnect().await;
+    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "reconnecting": true })))
+}
+
+async fn reload(caller: &Caller) -> Outcome {
+    let (_registry, grants) = caller.grants().await?;
+    grants.require_administrator()?;
+    let stopping = || Refusal::unavailable("the daemon is stopping; try again once it is back");
+    let (reply, outcome) = oneshot::channel();
+    let command = AdminCommand::Reload { reply };
+    caller.shared.admin.send(command).await.map_err(|_closed| stopping())?;
+    match outcome.await {
+        Ok(Ok(outcome)) => Ok(json(StatusCode::OK, &outcome)),
+        Ok(Err(errors)) => {
+            let detail = format!(
+                "{} in the config files; the old config stays in force: {}",
+                if errors.len() == 1 { "an error".to_owned() } else { format!("{} errors", errors.len()) },
+                errors.first().map_or("", String::as_str),
+            );
+            Err(Problem::new(ProblemKind::InvalidConfig, detail).with_errors(errors).into())
+        }
+        Err(_dropped) if *caller.stopping.borrow() => Err(stopping()),
+        Err(dropped) => Err(internal(&dropped)),
+    }
+}

@@ -1,0 +1,215 @@
+//! Accepts connections: how many, from whom, and how they end when the daemon stops.
+//!
+//! Leaves to others what a connection does ([`super::connection`]). Owns every task it starts and
+//! joins all of them, so that a panic in one is seen and harms no other.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::{debug, error, warn};
+
+use super::connection;
+use super::peer::Peer;
+use super::registry::{AdminCommand, Registry};
+use super::rights::registry_names_units;
+use super::watch::Watchers;
+
+/// What the local API grants its peers; the defaults are those of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once, over all peers; whoever may do everything has 32 more.
+    pub connections: usize,
+    /// Connections at once from one user; users who may do everything are not held to it.
+    pub connections_per_user: usize,
+    /// How long a peer may take over the header block of a request; also how long a connection
+    /// may be idle between two requests.
+    pub header_timeout: Duration,
+    /// How long a peer may take over the body of a request.
+    pub body_timeout: Duration,
+    /// The time between two heartbeats of a watch stream.
+    pub heartbeat: Duration,
+    /// How long requests in flight may go on once the daemon stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            connections_per_user: 768,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(30),
+            drain: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The local API, ready to serve any number of listeners.
+#[derive(Debug, Clone)]
+pub struct LocalApi {
+    shared: Arc<Shared>,
+}
+
+/// What all connections share; nothing in it changes but through channels and counters.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) registry: watch::Receiver<Arc<Registry>>,
+    pub(crate) admin: mpsc::Sender<AdminCommand>,
+    pub(crate) limits: Limits,
+    pub(crate) watchers: Watchers,
+}
+
+impl LocalApi {
+    /// The API over what `registry` says at each moment; what is for the daemon itself goes to
+    /// `admin`.
+    #[must_use]
+    pub fn new(
+        registry: watch::Receiver<Arc<Registry>>,
+        admin: mpsc::Sender<AdminCommand>,
+    ) -> Self {
+        Self::with_limits(registry, admin, Limits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(
+        registry: watch::Receiver<Arc<Registry>>,
+        admin: mpsc::Sender<AdminCommand>,
+        limits: Limits,
+    ) -> Self {
+        let watchers = Watchers::default();
+        Self { shared: Arc::new(Shared { registry, admin, limits, watchers }) }
+    }
+
+    /// Serves `listener` until `stop` resolves; then ends streams, gives requests in flight
+    /// [`Limits::drain`], and returns once every connection is closed.
+    ///
+    /// Dropping the future closes everything at once.
+    pub async fn serve(&self, listener: UnixListener, stop: impl Future<Output = ()>) {
+        let mut acceptor = Acceptor::new(Arc::clone(&self.shared));
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                ended = acceptor.tasks.join_next_with_id(), if !acceptor.tasks.is_empty() => {
+                    acceptor.handle_ended(ended);
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _address)) => acceptor.handle_accepted(stream),
+                    Err(failure) => wait_after(&failure).await,
+                },
+            }
+        }
+        drop(listener);
+        acceptor.drain().await;
+    }
+}
+
+/// The connections of one listener.
+struct Acceptor {
+    shared: Arc<Shared>,
+    tasks: JoinSet<()>,
+    /// Whose task it is; refusals in progress have no user.
+    users: BTreeMap<Id, Option<u32>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Acceptor {
+    fn new(shared: Arc<Shared>) -> Self {
+        let (stopping, _) = watch::channel(false);
+        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping }
+    }
+
+    fn handle_accepted(&mut self, stream: UnixStream) {
+        let pin = registry_names_units(&self.shared.registry.borrow());
+        let peer = match Peer::of(&stream, pin) {
+            Ok(peer) => peer,
+            Err(failure) => {
+                debug!(error = %failure, "cannot tell who connected");
+                return;
+            }
+        };
+        let user = peer.uid();
+        match self.exceeded(&peer) {
+            None => {
+                let stopping = self.stopping.subscribe();
+                let task = connection::serve(Arc::clone(&self.shared), stream, peer, stopping);
+                let id = self.tasks.spawn(task).id();
+                self.users.insert(id, Some(user));
+            }
+            Some(limit) => {
+                debug!(user, limit, "too many connections");
+                if self.refusals() < REFUSALS_AT_ONCE {
+                    let id = self.tasks.spawn(connection::refuse(stream, limit)).id();
+                    self.users.insert(id, None);
+                }
+            }
+        }
+    }
+
+    /// The limit that one more connection of `peer` would exceed.
+    fn exceeded(&self, peer: &Peer) -> Option<usize> {
+        let limits = &self.shared.limits;
+        let trusted = peer.is_administrator(&self.shared.registry.borrow());
+        let reserved = if trusted { RESERVED } else { 0 };
+        let all = limits.connections.saturating_add(reserved);
+        if self.users.values().flatten().count() >= all {
+            return Some(all);
+        }
+        let own = self.users.values().filter(|user| **user == Some(peer.uid())).count();
+        (!trusted && own >= limits.connections_per_user).then_some(limits.connections_per_user)
+    }
+
+    fn refusals(&self) -> usize {
+        self.users.values().filter(|user| user.is_none()).count()
+    }
+
+    fn handle_ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {
+        let id = match ended {
+            None => return,
+            Some(Ok((id, ()))) => id,
+            Some(Err(failure)) => {
+                if failure.is_panic() {
+                    error!(error = %failure, "a connection of the local API crashed");
+                }
+                failure.id()
+            }
+        };
+        self.users.remove(&id);
+    }
+
+    async fn drain(mut self) {
+        // Nobody listening means that no connection is open.
+        let _nobody = self.stopping.send(true);
+        let deadline = tokio::time::Instant::now() + self.shared.limits.drain;
+        while !self.tasks.is_empty() {
+            match tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
+                Ok(ended) => self.handle_ended(ended),
+                Err(_elapsed) => {
+                    debug!(connections = self.tasks.len(), "closing what did not end in time");
+                    self.tasks.shutdown().await;
+                }
+            }
+        }
+    }
+}
+
+/// Keeps a listener that cannot accept (no file descriptors left) from spinning.
+async fn wait_after(failure: &io::Error) {
+    warn!(error = %failure, "cannot accept a connection on the local socket");
+    tokio::time::sleep(ACCEPT_BACKOFF).await;
+}
+
+/// Connections kept for those who may do everything, so that handlers can't lock an operator out.
+const RESERVED: usize = 32;
+/// Over-limit peers that are told so at once; the others just see their connection closed.
+const REFUSALS_AT_ONCE: usize = 32;
+/// How long to leave the listener alone after a failed accept.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);

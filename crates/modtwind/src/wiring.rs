@@ -1,0 +1,199 @@
+//! Where the parts meet: the config becomes a module's session, and the credentials crate becomes
+//! what the session and the link ask for.
+
+use std::error::Error;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use modtwin_config::{Acknowledge, Credential, FileRefError, Hub, Module};
+use modtwin_core::session::Settings;
+use modtwin_core::status::{Fault, Reason};
+use modtwin_credentials::{
+    CertificateFiles, CredentialClass, CredentialFiles, Loaded, ModuleCredential, ProbeTarget, probe,
+};
+use modtwin_mqtt::{Diagnosis, Endpoint, Engine};
+use modtwin_session::credential::{self, CredentialSource};
+use modtwin_session::governor::Governor;
+use modtwin_session::handle::ModuleHandle;
+use modtwin_session::seat::{Ports, Seat, SessionConfig};
+
+use crate::store::StateFolder;
+
+/// How long one connection attempt may take: name, TCP, TLS and CONNACK.
+const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// How long the hub may take to answer, in retry bases, within the bounds below.
+const ANSWER_LIMIT_BASES: u32 = 30;
+const ANSWER_LIMIT_MIN: Duration = Duration::from_secs(2);
+const ANSWER_LIMIT_MAX: Duration = Duration::from_secs(60);
+/// How often a live session fetches the twin although nothing asks for it. 24 reads a day and
+/// module are nothing beside the daily quota of 400,000 messages (IoT Hub quotas, S1).
+const RESYNC_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// What every module's session is built with.
+#[derive(Debug, Clone)]
+pub(crate) struct Workshop {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) governor: Governor,
+    pub(crate) state_directory: PathBuf,
+    /// `$CREDENTIALS_DIRECTORY`, as systemd sets it.
+    pub(crate) credentials_directory: Option<PathBuf>,
+}
+
+impl Workshop {
+    /// Builds a module's session; its state is read from disk here.
+    pub(crate) async fn open(&self, hub: &Hub, module: &Module) -> (ModuleHandle, Seat) {
+        let (link, events) = self.engine.link(module.id.as_str());
+        let ports = Ports {
+            link: Box::new(link),
+            events,
+            credentials: Arc::new(self.credentials(hub, module)),
+            store: Arc::new(StateFolder::new(&self.state_directory, &module.id)),
+            governor: self.governor.clone(),
+        };
+        let config = session_config(hub, module);
+        Seat::open(config, ports).await
+    }
+
+    /// The folders in which the module's credential files are.
+    pub(crate) fn credential_folders(&self, module: &Module) -> Vec<PathBuf> {
+        let files = match self.credential_files(&module.credential) {
+            Ok(CredentialFiles::X509(files)) => vec![files.certificate, files.private_key],
+            Ok(CredentialFiles::ConnectionString(file) | CredentialFiles::SharedAccessKey(file)) => {
+                vec![file]
+            }
+            Err(_not_under_systemd) => Vec::new(),
+        };
+        files.iter().filter_map(|file| file.parent()).map(PathBuf::from).collect()
+    }
+
+    fn credentials(&self, hub: &Hub, module: &Module) -> ConfiguredCredential {
+        let credential = self.credential_files(&module.credential).map(|files| {
+            ModuleCredential::new(
+                hub.device_id.clone(),
+                module.id.clone(),
+                hub.hostname.clone(),
+                files,
+            )
+        });
+        ConfiguredCredential { credential }
+    }
+
+    fn credential_files(&self, credential: &Credential) -> Result<CredentialFiles, FileRefError> {
+        let folder = self.credentials_directory.as_deref();
+        Ok(match credential {
+            Credential::X509 { certificate, private_key, private_key_password_file } => {
+                CredentialFiles::X509(CertificateFiles {
+                    certificate: certificate.resolve(folder)?,
+                    private_key: private_key.resolve(folder)?,
+                    private_key_password_file: private_key_password_file
+                        .as_ref()
+                        .map(|file| file.resolve(folder))
+                        .transpose()?,
+                })
+            }
+            Credential::ConnectionStringFile(file) => {
+                CredentialFiles::ConnectionString(file.resolve(folder)?)
+            }
+            Credential::SharedAccessKeyFile(file) => {
+                CredentialFiles::SharedAccessKey(file.resolve(folder)?)
+            }
+        })
+    }
+}
+
+fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
+    let answer_limit =
+        (hub.retry_delay * ANSWER_LIMIT_BASES).clamp(ANSWER_LIMIT_MIN, ANSWER_LIMIT_MAX);
+    SessionConfig {
+        device: hub.device_id.clone(),
+        module: module.id.clone(),
+        hub_host: hub.hostname.clone(),
+        dial_host: hub.dial_name().to_owned(),
+        port: hub.port,
+        trusted_ca: hub.trusted_ca.clone(),
+        keep_alive: hub.keep_alive,
+        api_version: hub.api_version.clone(),
+        model_id: module.model_id.clone(),
+        connect_limit: CONNECT_LIMIT,
+        settings: Settings {
+            retry_base: hub.retry_delay,
+            answer_limit,
+            // The link ends every attempt in time; this is for a link that does not.
+            connect_limit: CONNECT_LIMIT * 2,
+            resync_every: RESYNC_EVERY,
+            plug_and_play: module.acknowledge == Acknowledge::Pnp,
+            seed: RandomState::new().hash_one(module.id.as_str()),
+        },
+    }
+}
+
+/// A module's credential as the config names it.
+#[derive(Debug)]
+struct ConfiguredCredential {
+    credential: Result<ModuleCredential, FileRefError>,
+}
+
+impl CredentialSource for ConfiguredCredential {
+    fn load(&self) -> Result<credential::Credential, Fault> {
+        let module = match &self.credential {
+            Ok(module) => module,
+            Err(error) => return Err(Fault::new(Reason::Config, error.to_string())),
+        };
+        let loaded = module.load(SystemTime::now()).map_err(|error| {
+            let reason = match error.class() {
+                CredentialClass::Config | CredentialClass::Unreadable => Reason::Config,
+                CredentialClass::Expired => Reason::ExpiredCredential,
+                CredentialClass::NotYetValid => Reason::Clock,
+            };
+            Fault::new(reason, chain(&error))
+        })?;
+        Ok(match loaded {
+            Loaded::X509 { certificate, private_key, password, not_after, warnings } => {
+                warn_of(&warnings);
+                credential::Credential::X509 { certificate, private_key, password, expires: not_after }
+            }
+            Loaded::Sas { token, expires, warnings } => {
+                warn_of(&warnings);
+                credential::Credential::Token { token, expires }
+            }
+        })
+    }
+}
+
+fn warn_of(warnings: &[modtwin_credentials::Warning]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "the credential works, but should be mended");
+    }
+}
+
+/// Asks OpenSSL why a handshake failed.
+#[derive(Debug)]
+pub(crate) struct TlsProbe;
+
+impl Diagnosis for TlsProbe {
+    fn diagnose(&self, endpoint: &Endpoint) -> Option<Fault> {
+        let target = ProbeTarget {
+            addresses: endpoint.addresses.clone(),
+            server_name: endpoint.host.clone(),
+            trusted_ca: Some(endpoint.trusted_ca.clone()),
+            timeout: endpoint.time_limit,
+        };
+        let error = probe(&target).err()?;
+        let reason = if error.is_tls() { Reason::Tls } else { Reason::Network };
+        Some(Fault::new(reason, format!("{}:{}: {}", endpoint.host, endpoint.port, chain(&error))))
+    }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

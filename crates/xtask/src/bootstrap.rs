@@ -1,0 +1,156 @@
+//! Looks for what the build needs from the system and from rustup, and installs what is missing or
+//! says how. What the packages are called is [`crate::packages`]'s.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+use crate::packages::{Family, Requirement, shell_line};
+use crate::terminal;
+
+/// Makes sure that every [`Requirement`] is met: installs what is missing when root.
+///
+/// # Errors
+/// Something is missing and this user can't install it (the text is the command that does), or installing failed.
+pub(crate) fn system_packages() -> anyhow::Result<()> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let wanted = names(&missing);
+    let Some(family) = [Family::Apt, Family::Dnf]
+        .into_iter()
+        .find(|family| answers(family.program(), "--version"))
+    else {
+        bail!(
+            "the build needs {wanted}, and neither apt-get nor dnf is here to install it: install it and try again"
+        );
+    };
+    let commands = family.install_commands(&missing);
+    if !is_root() {
+        bail!(
+            "the build needs {wanted}; install it with\n\n    {}\n\nand try again",
+            shell_line(&commands, true)
+        );
+    }
+    terminal::heading("System packages");
+    terminal::line(&format!("missing: {wanted}; installing it with"));
+    for words in &commands {
+        terminal::line(&format!("    {}", words.join(" ")));
+        run_install(words)?;
+    }
+    let still = self::missing();
+    if !still.is_empty() {
+        bail!(
+            "installed the packages, but still can't find {}",
+            names(&still)
+        );
+    }
+    terminal::line("installed");
+    Ok(())
+}
+
+/// Makes sure that `cargo fmt` and `cargo clippy` are there, and lets rustup fetch them where they
+/// are not.
+///
+/// # Errors
+/// A component is missing and rustup is not there, or could not fetch it.
+pub(crate) fn rust_components() -> anyhow::Result<()> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        if succeeds(Command::new("cargo").args([subcommand, "--version"])) {
+            continue;
+        }
+        terminal::heading("Rust components");
+        terminal::line(&format!(
+            "missing: {component}; installing it with\n    rustup component add {component}"
+        ));
+        let status = Command::new("rustup")
+            .args(["component", "add", component])
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| {
+                format!("`cargo {subcommand}` is not there, and neither is rustup; install your toolchain's {component}")
+            })?;
+        if !status.success() {
+            bail!(
+                "`rustup component add {component}` failed; add it to your toolchain and try again"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn names(requirements: &[Requirement]) -> String {
+    let words: Vec<&str> = requirements
+        .iter()
+        .map(|requirement| requirement.describe())
+        .collect();
+    words.join(", ")
+}
+
+fn missing() -> Vec<Requirement> {
+    Requirement::ALL
+        .into_iter()
+        .filter(|requirement| !is_met(*requirement))
+        .collect()
+}
+
+fn is_met(requirement: Requirement) -> bool {
+    match requirement {
+        Requirement::CCompiler => answers("cc", "--version") || answers("gcc", "--version"),
+        Requirement::Cmake => answers("cmake", "--version"),
+        Requirement::Make => answers("make", "--version"),
+        Requirement::PkgConfig => answers("pkg-config", "--version"),
+        Requirement::OpensslHeaders => {
+            // The openssl crate looks at OPENSSL_DIR first (openssl-sys, build/find_normal.rs).
+            std::env::var_os("OPENSSL_DIR").is_some()
+                || succeeds(Command::new("pkg-config").args(["--exists", "openssl"]))
+                || (!answers("pkg-config", "--version")
+                    && Path::new("/usr/include/openssl/ssl.h").exists())
+        }
+    }
+}
+
+fn answers(program: &str, argument: &str) -> bool {
+    succeeds(Command::new(program).arg(argument))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Asks `id`, which every Linux has, rather than link a library for one number.
+fn is_root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn run_install(words: &[&str]) -> anyhow::Result<()> {
+    let (program, arguments) = words
+        .split_first()
+        .context("an install command has no words")?;
+    let output = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run `{program}`"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!(
+            "`{}` failed ({}):\n{}",
+            words.join(" "),
+            output.status,
+            said.trim()
+        );
+    }
+    Ok(())
+}

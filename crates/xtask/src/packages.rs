@@ -1,0 +1,131 @@
+//! What a build needs from the system, and what the two package families call it. Pure data and
+//! choices: looking at the machine and installing is [`crate::bootstrap`]'s.
+
+/// One thing that the build needs and cargo can't bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// A C compiler and linker, for paho's C library and for Rust's own linking.
+    CCompiler,
+    /// cmake, which builds paho's C library.
+    Cmake,
+    /// make, which cmake drives.
+    Make,
+    /// pkg-config, which finds OpenSSL.
+    PkgConfig,
+    /// OpenSSL's headers, for paho and for the openssl crate.
+    OpensslHeaders,
+}
+
+impl Requirement {
+    /// Every requirement, in the order in which they are looked for.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::CCompiler,
+        Self::Make,
+        Self::Cmake,
+        Self::PkgConfig,
+        Self::OpensslHeaders,
+    ];
+
+    /// Says what is missing, in words.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::CCompiler => "a C compiler (`cc`)",
+            Self::Cmake => "cmake",
+            Self::Make => "make",
+            Self::PkgConfig => "pkg-config",
+            Self::OpensslHeaders => "OpenSSL's headers",
+        }
+    }
+}
+
+/// A family of package tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Debian, Ubuntu and their relatives.
+    Apt,
+    /// Fedora and its relatives.
+    Dnf,
+}
+
+impl Family {
+    /// The program that installs.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::Apt => "apt-get",
+            Self::Dnf => "dnf",
+        }
+    }
+
+    /// Returns the commands that install `missing`, each as its words, to be run in order.
+    pub(crate) fn install_commands(self, missing: &[Requirement]) -> Vec<Vec<&'static str>> {
+        let mut commands = Vec::new();
+        let mut install: Vec<&str> = match self {
+            Self::Apt => {
+                commands.push(vec!["apt-get", "update", "-qq"]);
+                vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+            }
+            Self::Dnf => vec!["dnf", "install", "-y", "-q"],
+        };
+        for requirement in missing {
+            install.extend(self.package_names(*requirement));
+        }
+        commands.push(install);
+        commands
+    }
+
+    fn package_names(self, requirement: Requirement) -> &'static [&'static str] {
+        match (self, requirement) {
+            (Self::Apt, Requirement::CCompiler) => &["gcc", "libc6-dev"],
+            (Self::Dnf, Requirement::CCompiler) => &["gcc"],
+            (_, Requirement::Cmake) => &["cmake"],
+            (_, Requirement::Make) => &["make"],
+            (Self::Apt, Requirement::PkgConfig) => &["pkg-config"],
+            (Self::Dnf, Requirement::PkgConfig) => &["pkgconf-pkg-config"],
+            (Self::Apt, Requirement::OpensslHeaders) => &["libssl-dev"],
+            (Self::Dnf, Requirement::OpensslHeaders) => &["openssl-devel"],
+        }
+    }
+}
+
+/// Returns `commands` as one line for a shell, each through `sudo` where the reader is not root.
+pub(crate) fn shell_line(commands: &[Vec<&str>], with_sudo: bool) -> String {
+    let prefix = if with_sudo { "sudo " } else { "" };
+    let lines: Vec<String> = commands
+        .iter()
+        .map(|words| format!("{prefix}{}", words.join(" ")))
+        .collect();
+    lines.join(" && ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_debian_user_gets_one_line_to_paste() {
+        let commands =
+            Family::Apt.install_commands(&[Requirement::Cmake, Requirement::OpensslHeaders]);
+        assert_eq!(
+            shell_line(&commands, true),
+            "sudo apt-get update -qq && sudo apt-get install -y -qq --no-install-recommends cmake libssl-dev"
+        );
+    }
+
+    #[test]
+    fn root_on_fedora_needs_no_sudo_and_other_names() {
+        let commands =
+            Family::Dnf.install_commands(&[Requirement::PkgConfig, Requirement::OpensslHeaders]);
+        assert_eq!(
+            shell_line(&commands, false),
+            "dnf install -y -q pkgconf-pkg-config openssl-devel"
+        );
+    }
+
+    #[test]
+    fn every_requirement_has_a_package_in_both_families() {
+        for requirement in Requirement::ALL {
+            assert!(!Family::Apt.package_names(requirement).is_empty());
+            assert!(!Family::Dnf.package_names(requirement).is_empty());
+        }
+    }
+}

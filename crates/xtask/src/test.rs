@@ -1,0 +1,91 @@
+//! `cargo xtask test`: the list of what has to hold. Anyone can type each line of it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::steps::{self, Step};
+use crate::{bootstrap, terminal};
+
+const FORMAT: Step = Step {
+    name: "formatting",
+    arguments: &["fmt", "--all", "--check"],
+    environment: &[],
+    counts_tests: false,
+};
+
+const LINTS: Step = Step {
+    name: "lints",
+    arguments: &[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ],
+    environment: &[],
+    counts_tests: false,
+};
+
+const RULES: Step = Step {
+    name: "repository rules",
+    arguments: &[
+        "test",
+        "--package",
+        "modtwin-tests",
+        "--test",
+        "tidy",
+        "--locked",
+    ],
+    environment: &[],
+    counts_tests: true,
+};
+
+const UNIT_TESTS: Step = Step {
+    name: "unit tests",
+    arguments: &[
+        "test",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--locked",
+        "--no-fail-fast",
+    ],
+    environment: &[],
+    counts_tests: true,
+};
+
+const TESTS: Step = Step {
+    name: "tests",
+    arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
+    environment: &[],
+    counts_tests: true,
+};
+
+const DOCUMENTATION: Step = Step {
+    name: "documentation",
+    arguments: &["doc", "--workspace", "--no-deps", "--locked"],
+    environment: &[("RUSTDOCFLAGS", "-D warnings")],
+    counts_tests: false,
+};
+
+/// Installs what is missing, then runs the steps: with `quick` those that take seconds, else all.
+///
+/// # Errors
+/// Something that the build needs is missing and can't be installed from here.
+pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
+    let steps: &[Step] = if quick {
+        &[FORMAT, RULES, LINTS, UNIT_TESTS]
+    } else {
+        &[FORMAT, LINTS, TESTS, DOCUMENTATION]
+    };
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    terminal::line(&format!(
+        "cargo xtask test: {}, each with the command that does it",
+        names.join(", ")
+    ));
+    bootstrap::system_packages()?;
+    bootstrap::rust_components()?;
+    steps::run(root, steps)
+}
