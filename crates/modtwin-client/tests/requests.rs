@@ -209,3 +209,15 @@ async fn an_endless_answer_is_cut_off() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_daemon_that_never_answers_is_given_up() {
+    let daemon = Daemon::serve(|_, stream| hold(stream));
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    let error = Client::new(daemon.socket()).status().await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::TimedOut)
+    );
+    assert_eq!(begin.elapsed().as_secs(), 30);
+}

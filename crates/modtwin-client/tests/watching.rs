@@ -198,3 +198,27 @@ async fn following_tries_again_where_the_daemon_is_busy() {
         ));
     }
 }
+
+#[tokio::test]
+async fn a_peer_without_heartbeats_counts_as_dead() {
+    let daemon = Daemon::serve(|_, stream| {
+        begin(stream);
+        event(stream, &snapshot(1, &json!({})));
+        hold(stream);
+    });
+    let client = Client::new(daemon.socket());
+    let mut watch = client.watch("m", &WatchOptions::default()).await.unwrap();
+    assert!(matches!(
+        watch.next().await.unwrap(),
+        Some(Event::Snapshot(_))
+    ));
+    // From here on nothing is written any more, so that only the clock can move things on.
+    tokio::time::pause();
+    let begin = tokio::time::Instant::now();
+    let error = watch.next().await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::TimedOut)
+    );
+    assert_eq!(begin.elapsed().as_secs(), 90);
+    assert!(error.is_temporary());
+}

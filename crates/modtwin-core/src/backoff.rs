@@ -64,9 +64,14 @@ impl Backoff {
     /// Notes that a link lived for `lived`; after a while past failures are forgotten.
     pub fn link_lived(&mut self, lived: Duration) {
         if lived >= self.base * FORGET_AFTER {
-            self.failures = 0;
-            self.refusals = 0;
+            self.forget();
         }
+    }
+
+    /// Forgets past failures.
+    pub fn forget(&mut self) {
+        self.failures = 0;
+        self.refusals = 0;
     }
 
     /// How long a link must live for its session not to count as short.
@@ -134,8 +139,8 @@ mod tests {
             backoff.next(Reason::Network);
         }
         backoff.link_lived(SECOND * 59);
-        assert_eq!(backoff.failures(), 5);
+        assert_eq!(backoff.failures, 5);
         backoff.link_lived(SECOND * 60);
-        assert_eq!(backoff.failures(), 0);
+        assert_eq!(backoff.failures, 0);
     }
 }

@@ -62,6 +62,36 @@ pub fn compose(earlier: &mut Document, later: &Document) {
     }
 }
 
+/// Works `later` into the two patches `earlier` and `newest`, which are merged one after the other;
+/// afterwards the two do what the three did.
+///
+/// Two patches can say everything: `earlier` clears what has to be replaced by an object, `newest`
+/// writes that object. Where [`composes`] holds of `newest` and `later`, `earlier` is left alone.
+pub(crate) fn compose_into_two(earlier: &mut Document, newest: &mut Document, later: &Document) {
+    for (key, value) in later {
+        match (newest.get_mut(key), value) {
+            (Some(Value::Object(existing)), Value::Object(inner)) => match earlier.get_mut(key) {
+                Some(Value::Object(below)) => compose_into_two(below, existing, inner),
+                // All that the hub will hold here is in `existing`, so that merging is exact.
+                Some(_) => merge(existing, inner),
+                None => {
+                    let mut below = Document::new();
+                    compose_into_two(&mut below, existing, inner);
+                    if !below.is_empty() {
+                        earlier.insert(key.to_owned(), Value::Object(below));
+                    }
+                }
+            },
+            (Some(cleared), Value::Object(_)) => {
+                earlier.insert(key.to_owned(), core::mem::replace(cleared, value.clone()));
+            }
+            _ => {
+                newest.insert(key.to_owned(), value.clone());
+            }
+        }
+    }
+}
+
 /// The merge patch that turns `from` into `to`; empty where they are equal.
 #[must_use]
 pub fn difference(from: &Document, to: &Document) -> Document {
@@ -197,14 +227,13 @@ fn copy_path(from: &Document, to: &mut Document, keys: &[String]) {
             to.insert(first.to_owned(), value.clone());
         }
         Some(Value::Object(inner)) => {
-            let slot = to
-                .entry(first.to_owned())
-                .or_insert_with(|| Value::Object(Document::new()));
-            if let Value::Object(slot) = slot {
-                copy_path(inner, slot, rest);
-                if slot.is_empty() {
-                    to.remove(first);
-                }
+            if let Some(Value::Object(slot)) = to.get_mut(first) {
+                return copy_path(inner, slot, rest);
+            }
+            let mut fresh = Document::new();
+            copy_path(inner, &mut fresh, rest);
+            if !fresh.is_empty() {
+                to.insert(first.to_owned(), Value::Object(fresh));
             }
         }
         Some(_) => {}
@@ -225,3 +254,6 @@ fn unescape(token: &str) -> Option<String> {
     }
     Some(plain)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ pub const MAX_SECTION_BYTES: u64 = 32 * 1024;
 pub const MAX_KEY_BYTES: u64 = 1024;
 /// The longest string, in bytes of UTF-8.
 pub const MAX_STRING_BYTES: u64 = 4096;
-/// The deepest nesting of objects and arrays.
+/// The deepest nesting of objects and arrays; the section itself does not count.
 pub const MAX_DEPTH: u64 = 10;
 /// The largest integer; the smallest is its negative less one.
 pub const MAX_INTEGER: i64 = 4_503_599_627_370_495;
@@ -40,7 +40,7 @@ pub struct Violation {
 ///
 /// The first [`Violation`], in the order of the keys.
 pub fn check_patch(patch: &Document) -> Result<(), Violation> {
-    Walk { path: Vec::new(), in_array: false }.object(patch, 1)
+    Walk { path: Vec::new(), in_array: false }.object(patch, 0)
 }
 
 /// Checks that `after` is not too large, or at least no larger than `before` was: the hub refuses
@@ -85,9 +85,15 @@ fn text_size(text: &str) -> u64 {
     text.chars().filter(|c| !c.is_control()).map(|c| c.len_utf8() as u64).sum()
 }
 
+/// One step down into a document.
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
 /// The way down into a document, for the pointer of a violation.
 struct Walk<'a> {
-    path: Vec<&'a str>,
+    path: Vec<Step<'a>>,
     in_array: bool,
 }
 
@@ -97,7 +103,7 @@ impl<'a> Walk<'a> {
             return Err(self.violation("objects and arrays nest at most 10 deep", Some(MAX_DEPTH)));
         }
         for (key, value) in object {
-            self.path.push(key);
+            self.path.push(Step::Key(key));
             self.key(key)?;
             self.value(value, depth)?;
             self.path.pop();
@@ -127,8 +133,10 @@ impl<'a> Walk<'a> {
             return Err(self.violation("objects and arrays nest at most 10 deep", Some(MAX_DEPTH)));
         }
         let outer = core::mem::replace(&mut self.in_array, true);
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
+            self.path.push(Step::Index(index));
             self.value(item, depth)?;
+            self.path.pop();
         }
         self.in_array = outer;
         Ok(())
@@ -166,9 +174,14 @@ impl<'a> Walk<'a> {
 
     fn violation(&self, rule: &str, limit: Option<u64>) -> Violation {
         let mut pointer = String::new();
-        for key in &self.path {
+        for step in &self.path {
             // Writing to a string can't fail.
-            let _infallible = write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"));
+            let _infallible = match step {
+                Step::Key(key) => {
+                    write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"))
+                }
+                Step::Index(index) => write!(pointer, "/{index}"),
+            };
         }
         Violation { pointer, rule: rule.to_string(), limit }
     }

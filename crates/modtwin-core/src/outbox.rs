@@ -6,7 +6,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::document::{Document, changes_nothing, compose, composes, merge};
+use crate::acknowledgement::strip_answers;
+use crate::document::{
+    Document, changes_nothing, compose, compose_into_two, composes, merge,
+};
 use crate::message::{Refusal, RequestId};
 
 /// One merge patch that waits, made of one or more reports.
@@ -87,6 +90,12 @@ impl Outbox {
         self.waiting.is_empty()
     }
 
+    /// The request of the patch that is at the hub, unanswered.
+    #[must_use]
+    pub fn in_flight(&self) -> Option<RequestId> {
+        self.in_flight
+    }
+
     /// Whether a patch is at the hub, unanswered.
     #[must_use]
     pub fn is_in_flight(&self) -> bool {
@@ -115,18 +124,44 @@ impl Outbox {
 
     /// Takes a report. A key it writes leaves the quarantine: it may fare better now.
     pub fn push(&mut self, batch: Batch) {
-        for key in batch.patch.keys() {
-            self.quarantine.remove(key);
-        }
+        self.release(&batch.patch);
         let fixed = self.parts.max(usize::from(self.in_flight.is_some()));
-        let newest = if self.waiting.len() > fixed { self.waiting.back_mut() } else { None };
-        match newest {
-            Some(newest) if composes(&newest.patch, &batch.patch) => {
+        match self.waiting.make_contiguous().get_mut(fixed..) {
+            Some([newest]) if composes(&newest.patch, &batch.patch) => {
                 compose(&mut newest.patch, &batch.patch);
+                newest.through = newest.through.max(batch.through);
+            }
+            // What moves from the newest to the one before is still followed by a value of the same
+            // key in the newest, which keeps the number: nobody is told too early.
+            Some([.., earlier, newest]) => {
+                compose_into_two(&mut earlier.patch, &mut newest.patch, &batch.patch);
                 newest.through = newest.through.max(batch.through);
             }
             _ => self.waiting.push_back(batch),
         }
+    }
+
+    /// Lifts the quarantine of the keys that `patch` writes; says whether there were any.
+    pub fn release(&mut self, patch: &Document) -> bool {
+        let before = self.quarantine.len();
+        self.quarantine.retain(|key, _| !patch.contains_key(key));
+        self.quarantine.len() < before
+    }
+
+    /// Takes out of all that waits what answers for desired versions; a patch in flight is
+    /// recalled.
+    pub fn strip_answers(&mut self) {
+        self.in_flight = None;
+        let mut parts = 0;
+        for (index, batch) in core::mem::take(&mut self.waiting).into_iter().enumerate() {
+            let Batch { through, mut patch } = batch;
+            strip_answers(&mut patch);
+            if !patch.is_empty() {
+                parts += usize::from(index < self.parts);
+                self.waiting.push_back(Batch { through, patch });
+            }
+        }
+        self.parts = parts;
     }
 
     /// Puts a patch in front of all that waits: what the hub had accepted and lost. A patch in

@@ -110,16 +110,14 @@ impl Twin {
 
     /// Notes that the hub accepted `patch` as `version` of the reported section.
     ///
-    /// An answer no newer than what is known is already contained in it.
+    /// An older version than the known one does not take the known one back: the hub had the patch,
+    /// so that a fetch without it means that the hub has lost it.
     pub fn take_accepted(&mut self, version: u64, patch: &Document) {
         let Some(reported) = &mut self.reported else {
             return;
         };
-        if version <= reported.version {
-            return;
-        }
         let section = Arc::make_mut(reported);
-        section.version = version;
+        section.version = section.version.max(version);
         merge(&mut section.document, patch);
     }
 }

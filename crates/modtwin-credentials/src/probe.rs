@@ -213,18 +213,20 @@ fn explain(
             let cause = io::Error::new(cause.kind(), cause.to_string());
             failed_at(Stage::Handshake, target.timeout, cause)
         }
-        // OpenSSL's way of saying that the stream ended (SSL_get_error(3), SSL_ERROR_SYSCALL).
-        None if error
-            .ssl_error()
-            .is_none_or(|stack| stack.errors().is_empty()) =>
-        {
-            ProbeError::Network(closed())
-        }
-        None if error.to_string().contains("unexpected eof") => ProbeError::Network(closed()),
+        None if error.ssl_error().is_none_or(ended) => ProbeError::Network(closed()),
         None => ProbeError::TlsOther {
             detail: error.to_string(),
         },
     }
+}
+
+/// Says whether OpenSSL failed for the stream's end: it then has that error, or none at all
+/// (SSL_get_error(3), `SSL_ERROR_SSL` and `SSL_ERROR_SYSCALL`).
+fn ended(stack: &ErrorStack) -> bool {
+    stack
+        .errors()
+        .iter()
+        .all(|error| error.reason_code() == UNEXPECTED_EOF)
 }
 
 fn closed() -> io::Error {
@@ -264,6 +266,9 @@ const NOT_YET_VALID: i32 = 9;
 const HAS_EXPIRED: i32 = 10;
 const HOSTNAME_MISMATCH: i32 = 62;
 const IP_ADDRESS_MISMATCH: i32 = 64;
+
+/// `SSL_R_UNEXPECTED_EOF_WHILE_READING` of OpenSSL's sslerr.h.
+const UNEXPECTED_EOF: i32 = 294;
 
 impl Refusal {
     fn of(context: &X509StoreContextRef) -> Self {

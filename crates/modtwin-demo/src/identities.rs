@@ -3,7 +3,7 @@
 //! Keys and requests come from the real `modtwinctl csr`; two authorities of the demo's own, one
 //! ECDSA and one RSA, sign them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
@@ -73,9 +73,9 @@ impl Registrar<'_> {
         service.create_device(DEVICE).await?;
         for (index, module) in modules.all().enumerate() {
             let (authority, kind) = if index % 2 == 0 {
-                (&ecdsa, "ec-p256")
+                (&ecdsa, "ec")
             } else {
-                (&rsa, "rsa-2048")
+                (&rsa, "rsa")
             };
             let request = self.request(module, kind).await?;
             let validity = if *module == modules.expired {
@@ -100,27 +100,31 @@ impl Registrar<'_> {
         Ok(())
     }
 
-    /// Has `modtwinctl` make a key and a request; returns the request, PEM.
+    /// Has `modtwinctl` make a key; returns the request that it prints, PEM.
     async fn request(&self, module: &str, kind: &str) -> anyhow::Result<Vec<u8>> {
-        let csr: PathBuf = self.folder.join(format!("{module}.csr"));
         let output = Command::new(self.modtwinctl)
-            .arg("csr")
-            .args([DEVICE, module])
-            .args(["--key-type", kind])
-            .arg("--key")
+            .args([
+                "csr",
+                "--device",
+                DEVICE,
+                "--module",
+                module,
+                "--kind",
+                kind,
+                "--key-out",
+            ])
             .arg(self.folder.join(format!("{module}.key")))
-            .arg("--out")
-            .arg(&csr)
             .output()
             .await
             .context("cannot run modtwinctl csr")?;
         if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
             bail!(
                 "modtwinctl csr for {module} failed ({}): {}",
                 output.status,
-                String::from_utf8_lossy(&output.stderr)
+                said.trim()
             );
         }
-        std::fs::read(&csr).with_context(|| format!("cannot read `{}`", csr.display()))
+        Ok(output.stdout)
     }
 }

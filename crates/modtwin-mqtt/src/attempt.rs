@@ -70,9 +70,7 @@ impl Attempt {
         let epoch = self.request.epoch;
         match timeout_at(self.deadline, opened.token.outcome()).await {
             Ok(Ok(())) => {
-                if !opened.state.opened(epoch) {
-                    return Err(fault::closed().into());
-                }
+                opened.state.opened(epoch);
                 if !self.line.is_live(epoch) {
                     opened.state.close(epoch);
                 }

@@ -184,10 +184,10 @@ impl State {
         self.lost_token.load(Ordering::SeqCst)
     }
 
-    /// `Connecting` → `Open`, and says so; `false` where the connection has broken meanwhile.
+    /// `Connecting` → `Open`, and says so. For whoever first knows that CONNACK 0 has come.
     ///
-    /// Said with the stage locked, so that the callback's `Lost` can only come after it.
-    pub(crate) fn opened(&self, epoch: Epoch) -> bool {
+    /// Said with the stage locked, so that `Lost` can only come after it.
+    pub(crate) fn opened(&self, epoch: Epoch) {
         self.stage.send_if_modified(|stage| {
             let fits = *stage
                 == Stage {
@@ -199,7 +199,7 @@ impl State {
                 self.line.say(epoch, LinkStatus::Connected);
             }
             fits
-        })
+        });
     }
 
     /// `Open` → `Closing`; `false` where there is nothing to close.
@@ -239,9 +239,13 @@ impl State {
 
     /// paho's callback: a message.
     fn arrived(&self, message: &Message) {
-        let epoch = self.stage().epoch;
+        let Stage { epoch, phase } = self.stage();
         if !self.line.is_live(epoch) {
             return;
+        }
+        if phase == Phase::Connecting {
+            // paho hands messages out after CONNACK only; the attempt's task was not as fast.
+            self.opened(epoch);
         }
         // `Message::topic` panics where the topic is not UTF-8, `Display` says it with an error.
         if write!(Void, "{message}").is_err() {
@@ -269,16 +273,15 @@ impl State {
     fn broke(&self) {
         self.stage.send_if_modified(|stage| {
             match stage.phase {
-                Phase::Open => {
-                    self.line
-                        .end(stage.epoch, LinkStatus::Lost(fault::closed()));
-                }
-                // CONNACK came, but its token has not been looked at: whoever does will tell.
-                Phase::Connecting => {}
+                Phase::Open => {}
+                // paho tells of no broken connection that had no CONNACK 0.
+                Phase::Connecting => self.line.say(stage.epoch, LinkStatus::Connected),
                 // The DISCONNECT is still in paho's queue and must not meet the next connection:
                 // its token, or the time limit on it, ends this phase.
                 Phase::Closing | Phase::Over => return false,
             }
+            self.line
+                .end(stage.epoch, LinkStatus::Lost(fault::closed()));
             stage.phase = Phase::Over;
             true
         });

@@ -24,7 +24,6 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 64 wrong usage, 69 dae
     version,
     about,
     after_help = EXIT_STATUS,
-    arg_required_else_help = true,
     disable_help_subcommand = true,
     max_term_width = 100
 )]
@@ -120,7 +119,7 @@ pub struct Report {
     /// The module's id.
     pub module: String,
     /// A JSON merge patch; or `-` to read one from standard input; or KEY=VALUE, several times.
-    #[arg(required = true, value_name = "PATCH", allow_hyphen_values = true)]
+    #[arg(required = true, value_name = "PATCH")]
     pub patch: Vec<String>,
     /// Return once the report is on the gateway's disk, or once the hub has accepted it.
     #[arg(long, value_enum, default_value_t = WaitFor::Stored)]

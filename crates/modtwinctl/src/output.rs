@@ -1,5 +1,6 @@
 //! Standard output: JSON or text, with colours only where a person looks.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
@@ -27,15 +28,16 @@ pub(crate) enum Tone {
 }
 
 impl Output {
-    /// Prints JSON where asked for; colours only on a terminal and never with `NO_COLOR`
-    /// (<https://no-color.org>) or on a dumb terminal.
+    /// Prints JSON where asked for, and colours where [`wants_colour`] says so.
     pub(crate) fn new(json: bool) -> Self {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self {
-            json,
-            colour: io::stdout().is_terminal() && !refused,
-        }
+        let no_color = std::env::var_os("NO_COLOR");
+        let term = std::env::var_os("TERM");
+        let colour = wants_colour(
+            io::stdout().is_terminal(),
+            no_color.as_deref(),
+            term.as_deref(),
+        );
+        Self { json, colour }
     }
 
     /// Says whether to print JSON.
@@ -120,6 +122,37 @@ pub(crate) fn painted(text: &str, tone: Option<Tone>, coloured: bool) -> String 
     }
 }
 
+/// Colours are for terminals that know them, and for people who have not said `NO_COLOR`
+/// (<https://no-color.org>: any value but an empty one).
+fn wants_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty) && term.is_some_and(|term| term != "dumb")
+}
+
 fn unprintable(error: serde_json::Error) -> Failure {
     Failure::failed(format!("cannot print the answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_user_wants_them() {
+        let wants = |is_terminal, no_color: Option<&'static str>, term: Option<&'static str>| {
+            wants_colour(is_terminal, no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert!(wants(true, None, Some("xterm")));
+        assert!(wants(true, Some(""), Some("xterm")));
+        assert!(!wants(false, None, Some("xterm")));
+        assert!(!wants(true, Some("0"), Some("xterm")));
+        assert!(!wants(true, None, Some("dumb")));
+        assert!(!wants(true, None, None));
+    }
+
+    #[test]
+    fn a_tone_is_set_and_taken_back() {
+        assert_eq!(painted("x", Some(Tone::Good), true), "\u{1b}[32mx\u{1b}[0m");
+        assert_eq!(painted("x", Some(Tone::Bad), false), "x");
+        assert_eq!(painted("x", None, true), "x");
+    }
 }

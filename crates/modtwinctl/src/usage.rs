@@ -2,16 +2,19 @@
 
 use std::io::Write as _;
 
+use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
 
-/// Prints help and version where they were asked for; makes a failure of everything else.
+/// Prints help and version where they were asked for, and help where nothing was; makes a failure of everything else.
 pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.print().map_err(Failure::from),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _unheard = write!(std::io::stderr(), "{}", error.render());
+        ErrorKind::MissingSubcommand => {
+            // Without standard error there is nobody left to tell.
+            let _unheard = write!(std::io::stderr(), "{}", Cli::command().render_help());
             Err(Failure::silent(Exit::Usage))
         }
         _ => {

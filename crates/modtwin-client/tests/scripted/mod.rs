@@ -100,6 +100,11 @@ impl Daemon {
             .expect("a request comes in time")
     }
 
+    /// Says whether no further request has come.
+    pub fn is_unasked(&self) -> bool {
+        self.requests.try_recv().is_err()
+    }
+
     /// Waits for the next request whose line begins with `start`, passing others over.
     pub fn request_to(&self, start: &str) -> Request {
         loop {

@@ -114,21 +114,6 @@ async fn a_suback_that_never_comes_is_a_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_topic_that_is_not_utf8_is_a_loss_and_no_abort() {
-    let authority = Authority::new("root");
-    let peer = Peer::start(&authority.server(), |mut session| async move {
-        session.welcome().await;
-        session.send(&publish(b"a\xff\xfeb", b"payload")).await;
-        session.rest().await;
-    })
-    .await;
-    let engine = engine();
-    let mut user = User::new(&engine, &authority, peer.port);
-    user.connect().await;
-    assert_eq!(user.loss().await.reason, Reason::HubError);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_not_be_sent_is_a_loss_and_no_panic() {
     let authority = Authority::new("root");
     let peer = Peer::start(&authority.server(), crate::peer::Session::echo).await;

@@ -54,6 +54,15 @@ struct Known {
 }
 
 impl Caller {
+    fn new(
+        shared: Arc<Shared>,
+        peer: Peer,
+        stopping: watch::Receiver<bool>,
+        gate: Arc<Gate>,
+    ) -> Self {
+        Self { shared, stopping, gate, peer: Arc::new(peer), known: Mutex::new(None) }
+    }
+
     /// What is served now, and what of it the peer may use.
     pub(crate) async fn grants(&self) -> Result<(Arc<Registry>, Arc<Grants>), Refusal> {
         let registry = Arc::clone(&self.shared.registry.borrow());
@@ -102,13 +111,7 @@ pub(crate) async fn serve(
 ) {
     let gate = Arc::new(Gate::default());
     let header_timeout = shared.limits.header_timeout;
-    let caller = Arc::new(Caller {
-        shared,
-        stopping: stopping.clone(),
-        gate: Arc::clone(&gate),
-        peer: Arc::new(peer),
-        known: Mutex::new(None),
-    });
+    let caller = Arc::new(Caller::new(shared, peer, stopping.clone(), Arc::clone(&gate)));
     let service = {
         let caller = Arc::clone(&caller);
         service_fn(move |request| answer(Arc::clone(&caller), request))
@@ -214,3 +217,42 @@ const HEAR_OUT: Duration = Duration::from_secs(1);
 static LOOK_UPS: Semaphore = Semaphore::const_new(8);
 /// Numbers defects.
 static DEFECTS: AtomicU64 = AtomicU64::new(1);
+
+#[cfg(test)]
+impl Caller {
+    /// A caller without a socket.
+    pub(crate) fn scripted(
+        shared: Arc<Shared>,
+        peer: Peer,
+        stopping: watch::Receiver<bool>,
+        gate: Arc<Gate>,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(shared, peer, stopping, gate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_request_becomes_a_refusal_with_a_number() {
+        let crash = async {
+            let nothing: Option<u8> = None;
+            nothing.expect("there was something")
+        };
+        let said = without_panic(crash).await.unwrap_err();
+        assert_eq!(said, "there was something");
+        let refusal = internal(&said);
+        let problem = refusal.problem();
+        assert_eq!((problem.status, problem.kind), (500, ProblemKind::Internal));
+        let id = problem.id.clone().unwrap();
+        assert!(problem.detail.contains(&id), "{problem:?}");
+        assert!(!problem.detail.contains("something"), "causes are for the log: {problem:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_does_not_panic_is_left_alone() {
+        assert_eq!(without_panic(async { 7 }).await, Ok(7));
+    }
+}

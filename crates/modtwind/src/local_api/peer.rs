@@ -99,3 +99,39 @@ fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
 
 /// Room for as many groups as nearly every process has.
 const FIRST_GUESS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_names_the_peer_with_all_its_groups() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::of(&ours, true).unwrap();
+        assert_eq!(peer.uid(), nix::unistd::geteuid().as_raw());
+        assert_eq!(peer.gid, nix::unistd::getegid().as_raw());
+        let mut expected: Vec<_> =
+            nix::unistd::getgroups().unwrap().into_iter().map(|gid| gid.as_raw()).collect();
+        expected.sort_unstable();
+        let mut found = peer.groups.clone();
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        assert!(peer.process().is_some());
+        assert!(Peer::of(&ours, false).unwrap().process().is_none());
+    }
+
+    #[test]
+    fn root_the_daemon_and_the_admin_group_may_do_everything() {
+        let registry = Registry::scripted();
+        let check = |peer: Peer, expected: bool| {
+            assert_eq!(peer.is_administrator(&registry), expected, "{peer:?}");
+        };
+        check(Peer::scripted(0, 0, &[]), true);
+        check(Peer::scripted(990, 5, &[]), true);
+        check(Peer::scripted(1001, 991, &[]), true);
+        check(Peer::scripted(1001, 1001, &[4, 991]), true);
+        check(Peer::scripted(1001, 1001, &[4, 990, 0]), false);
+        let without = Registry { admin_gid: None, ..registry.clone() };
+        assert!(!Peer::scripted(1001, 991, &[991]).is_administrator(&without));
+    }
+}

@@ -119,3 +119,74 @@ fn decode(text: &str) -> Result<String, Refusal> {
 
 /// The shortest `timeout` that makes sense.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(text: &str) -> Query {
+        Query::parse(Some(text)).unwrap()
+    }
+
+    fn field<T: std::fmt::Debug>(outcome: Result<T, Refusal>) -> String {
+        let refusal = outcome.unwrap_err();
+        assert_eq!(refusal.problem().status, 400);
+        refusal.problem().field.clone().unwrap()
+    }
+
+    #[test]
+    fn values_are_percent_decoded_and_plus_is_a_space() {
+        let query = query("path=/a%2Fb&path=%2Fc+d&&x&handler=");
+        assert_eq!(query.all("path").collect::<Vec<_>>(), ["/a/b", "/c d"]);
+        assert_eq!(query.one("x").unwrap(), Some(""));
+        assert_eq!(query.one("handler").unwrap(), Some(""));
+        assert_eq!(query.one("absent").unwrap(), None);
+        assert_eq!(Query::parse(None).unwrap(), Query::default());
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_refused() {
+        assert_eq!(field(Query::parse(Some("path=%ff"))), "query");
+    }
+
+    #[test]
+    fn a_single_parameter_stands_once() {
+        assert_eq!(field(query("since=1.7&since=1.8").since()), "since");
+        assert_eq!(field(query("wait=hub&wait=hub").wait()), "wait");
+    }
+
+    #[test]
+    fn paths_are_json_pointers() {
+        assert_eq!(query("path=/a~1b").paths().unwrap(), [Pointer::parse("/a~1b").unwrap()]);
+        for bad in ["path=a", "path=/~2"] {
+            assert_eq!(field(query(bad).paths()), "path", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_revision_is_read_or_refused() {
+        let since = query("since=2.13").since().unwrap();
+        assert_eq!(since, Some(Revision { generation: 2, version: 13 }));
+        assert_eq!(field(query("since=13").since()), "since");
+    }
+
+    #[test]
+    fn a_wait_is_stored_or_hub() {
+        assert_eq!(query("").wait().unwrap(), Wait::Stored);
+        assert_eq!(query("wait=stored").wait().unwrap(), Wait::Stored);
+        assert_eq!(query("wait=hub").wait().unwrap(), Wait::Hub);
+        assert_eq!(field(query("wait=forever").wait()), "wait");
+    }
+
+    #[test]
+    fn a_timeout_is_seconds_within_its_range() {
+        let timeout = |text: &str| query(&format!("timeout={text}")).timeout();
+        assert_eq!(query("").timeout().unwrap(), DEFAULT_TIMEOUT);
+        assert_eq!(timeout("5").unwrap(), Duration::from_secs(5));
+        assert_eq!(timeout("0.25").unwrap(), Duration::from_millis(250));
+        assert_eq!(timeout("3600").unwrap(), MAX_TIMEOUT);
+        for bad in ["", "0", "-1", "3601", "1e9", "inf", "nan", "5s", "1.2.3", ".", "99999999999999999999999"] {
+            assert_eq!(field(timeout(bad)), "timeout", "{bad}");
+        }
+    }
+}

@@ -85,3 +85,28 @@ pub enum AdminCommand {
         reply: oneshot::Sender<ReloadReply>,
     },
 }
+
+#[cfg(test)]
+impl Registry {
+    /// A registry without modules, of a daemon that runs as user 990 with admin group 991.
+    pub(crate) fn scripted() -> Self {
+        let path = PathBuf::from("/run/modtwin/test");
+        Self {
+            modules: Vec::new(),
+            problems: BTreeMap::new(),
+            admin_group: "modtwin".to_owned(),
+            admin_gid: Some(991),
+            daemon_uid: 990,
+            facts: Arc::new(Facts {
+                version: "1.2.3".to_owned(),
+                pid: 7,
+                started: SystemTime::UNIX_EPOCH,
+                config_path: path.clone(),
+                socket_path: path.clone(),
+                state_directory: path,
+                hub_hostname: "contoso.azure-devices.net".to_owned(),
+                device_id: "device01".to_owned(),
+            }),
+        }
+    }
+}

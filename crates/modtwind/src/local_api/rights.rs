@@ -303,3 +303,6 @@ impl fmt::Display for Identity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,3 +134,46 @@ async fn reload(caller: &Caller) -> Outcome {
         Err(dropped) => Err(internal(&dropped)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_resources_and_modules_are_percent_decoded() {
+        let module = || "a:b".to_owned();
+        let check = |path: &str, expected: Option<Resource>| {
+            assert_eq!(Resource::parse(path), expected, "{path}");
+        };
+        check("/v1/modules", Some(Resource::Modules));
+        check("/v1/modules/a%3Ab", Some(Resource::Module(module())));
+        check("/v1/modules/a:b/watch", Some(Resource::Watch(module())));
+        check("/v1/modules/a:b/reported", Some(Resource::Reported(module())));
+        check("/v1/modules/a:b/acks", Some(Resource::Acks(module())));
+        check("/v1/modules/a:b/reconnect", Some(Resource::Reconnect(module())));
+        check("/v1/modules/a%2Fwatch", Some(Resource::Module("a/watch".to_owned())));
+        check("/v1/modules/%ff", Some(Resource::Module("\u{fffd}".to_owned())));
+        check("/v1/status", Some(Resource::Status));
+        check("/v1/reload", Some(Resource::Reload));
+        check("/v1/health", Some(Resource::Health));
+        for unknown in [
+            "", "*", "/", "/v1", "/v1/", "/v2/modules", "/v1/modules/", "/v1/modules//watch",
+            "/v1/modules/a/", "/v1/modules/a/watch/", "/v1/modules/a/other", "/v1/status/a",
+            "/V1/modules", "v1/modules",
+        ] {
+            check(unknown, None);
+        }
+    }
+
+    #[test]
+    fn each_resource_takes_its_own_methods() {
+        let takes = |path: &str, method: Method| Resource::parse(path).unwrap().takes(&method);
+        assert!(takes("/v1/modules", Method::GET));
+        assert!(takes("/v1/modules/a", Method::HEAD));
+        assert!(!takes("/v1/modules/a/watch", Method::HEAD));
+        assert!(takes("/v1/modules/a/reported", Method::PATCH));
+        assert!(!takes("/v1/modules/a/reported", Method::POST));
+        assert!(!takes("/v1/reload", Method::GET));
+        assert!(!takes("/v1/modules", Method::from_bytes(b"get").unwrap()));
+    }
+}

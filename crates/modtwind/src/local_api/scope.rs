@@ -86,3 +86,63 @@ impl Scope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(texts: &[&str]) -> Vec<Pointer> {
+        texts.iter().map(|text| Pointer::parse(text).unwrap()).collect()
+    }
+
+    fn scope(texts: &[&str]) -> Scope {
+        Scope::under(pointers(texts))
+    }
+
+    #[test]
+    fn a_scope_keeps_only_its_widest_pointers() {
+        assert_eq!(scope(&["/a/b", "/c", "/a"]), Scope::Under(pointers(&["/a", "/c"])));
+        assert_eq!(scope(&["/a", "/ab"]), Scope::Under(pointers(&["/a", "/ab"])));
+        assert_eq!(scope(&["/a", ""]), Scope::All);
+        assert!(scope(&[]).is_empty());
+        assert!(!Scope::All.is_empty());
+    }
+
+    #[test]
+    fn a_wish_is_narrowed_to_what_is_allowed() {
+        let check = |allowed: &[&str], wanted: &[&str], expected: Result<&[&str], &str>| {
+            let found = scope(allowed).narrowed(&pointers(wanted));
+            let expected = expected
+                .map(scope)
+                .map_err(|outside| Pointer::parse(outside).unwrap());
+            assert_eq!(found, expected, "{allowed:?} {wanted:?}");
+        };
+        check(&[""], &["/a"], Ok(&["/a"]));
+        check(&["/a"], &["/a/b", "/a/c"], Ok(&["/a/b", "/a/c"]));
+        check(&["/a/b", "/a/c", "/d"], &["/a"], Ok(&["/a/b", "/a/c"]));
+        check(&["/a", "/b"], &[""], Ok(&["/a", "/b"]));
+        check(&["/a"], &["/a", "/b"], Err("/b"));
+        check(&["/a"], &["/ab"], Err("/ab"));
+    }
+
+    #[test]
+    fn a_document_is_cut_to_the_scope_and_shared_where_all_is_seen() {
+        let document = json!({"a": {"b": 1, "c": 2}, "d": 3});
+        let document = document.as_object().unwrap();
+        assert!(matches!(Scope::All.of(document), Cow::Borrowed(_)));
+        let cut = scope(&["/a/b", "/x"]).of(document).into_owned();
+        assert_eq!(serde_json::Value::Object(cut), json!({"a": {"b": 1}}));
+        assert!(scope(&[]).of(document).is_empty());
+    }
+
+    #[test]
+    fn a_patch_outside_is_found_with_its_place() {
+        let patch = json!({"a": {"b": 1, "c": null}});
+        let patch = patch.as_object().unwrap();
+        assert_eq!(scope(&["/a/b"]).first_outside(patch), Pointer::parse("/a/c").ok());
+        assert_eq!(scope(&["/a"]).first_outside(patch), None);
+        assert_eq!(Scope::All.first_outside(patch), None);
+    }
+}

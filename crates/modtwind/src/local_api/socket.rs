@@ -197,3 +197,104 @@ fn adopt(raw: RawFd) -> OwnedFd {
     // this process is meant; nothing else in it has taken them over.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answers(path: &Path) -> bool {
+        UnixStream::connect(path).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_new_socket_lets_everybody_connect_and_goes_with_its_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/modtwin.sock");
+        let bound = bind(&path, SOCKET_MODE).await.unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(answers(&path).await);
+        drop(bound);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_stale_socket_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        drop(net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists() && !answers(&path).await);
+        let _bound = bind(&path, SOCKET_MODE).await.unwrap();
+        assert!(answers(&path).await);
+    }
+
+    #[tokio::test]
+    async fn a_live_daemon_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _first = bind(&path, SOCKET_MODE).await.unwrap();
+        let refused = bind(&path, SOCKET_MODE).await.unwrap_err();
+        assert!(matches!(refused, SocketError::Live { .. }), "{refused}");
+        assert!(answers(&path).await);
+    }
+
+    #[tokio::test]
+    async fn whoever_answers_without_our_lock_is_left_alone_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _other = net::UnixListener::bind(&path).unwrap();
+        let refused = bind(&path, SOCKET_MODE).await.unwrap_err();
+        assert!(matches!(refused, SocketError::Live { .. }), "{refused}");
+        assert!(answers(&path).await);
+    }
+
+    #[tokio::test]
+    async fn a_listener_whose_queue_is_full_counts_as_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let _never_accepts = net::UnixListener::bind(&path).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            match UnixStream::connect(&path).await {
+                Ok(stream) => waiting.push(stream),
+                Err(failure) => break failure,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let refused = bind(&path, SOCKET_MODE).await.unwrap_err();
+        assert!(matches!(refused, SocketError::Live { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_never_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "precious").unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let inner = folder.path().join("folder");
+        fs::create_dir(&inner).unwrap();
+        for path in [&file, &link, &inner] {
+            let refused = bind(path, SOCKET_MODE).await.unwrap_err();
+            assert!(matches!(refused, SocketError::Occupied { .. }), "{refused}");
+            assert!(path.exists());
+        }
+        assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn only_a_listening_stream_socket_is_taken_from_systemd() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = net::UnixListener::bind(&path).unwrap();
+        assert!(listener_of(OwnedFd::from(listener)).is_ok());
+        let datagrams = net::UnixDatagram::unbound().unwrap();
+        assert!(listener_of(OwnedFd::from(datagrams)).is_err());
+        let (one, _other) = net::UnixStream::pair().unwrap();
+        assert!(listener_of(OwnedFd::from(one)).is_err());
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(listener_of(OwnedFd::from(tcp)).is_err());
+        let file = File::open("/dev/null").unwrap();
+        assert!(listener_of(OwnedFd::from(file)).is_err());
+    }
+}

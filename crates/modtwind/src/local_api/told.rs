@@ -115,3 +115,6 @@ impl Scope {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

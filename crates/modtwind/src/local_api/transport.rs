@@ -182,3 +182,30 @@ const STATUS_LINE: &[u8] = b"HTTP/1.1 ";
 const NO_CONTENT: &[u8] = b"\r\ncontent-length: 0\r\n";
 /// More than hyper's own answer has: a status line and three short fields.
 const LONGEST_AUTOMATIC: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_without_content_counts_as_automatic() {
+        let automatic = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\ndate: x\r\n\r\n";
+        let own = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        let (before, status) = automatic_answer(automatic).unwrap();
+        assert!(before.is_empty());
+        assert_eq!(status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        let both = [own.as_slice(), automatic.as_slice()].concat();
+        assert_eq!(automatic_answer(&both).unwrap().0, own);
+        let other = [
+            own.as_slice(),
+            b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\n\r\n",
+            b"{\"a\":\"HTTP/1.1 400 \"}\n\r\n0\r\n\r\n",
+            b"\r\n\r\n",
+            b"",
+        ];
+        for bytes in other {
+            assert_eq!(automatic_answer(bytes), None, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+}

@@ -113,3 +113,52 @@ fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outermost_service_of_systemds_own_group_counts() {
+        let check = |groups: &str, expected: Option<&str>| {
+            assert_eq!(service_of(groups).as_deref(), expected, "{groups}");
+        };
+        check("0::/system.slice/hvac.service\n", Some("hvac.service"));
+        check("0::/system.slice/system-hook.slice/hook@a.service/app\n", Some("hook@a.service"));
+        // What is below a delegated group is its owner's invention.
+        check("0::/system.slice/own.service/hvac.service\n", Some("own.service"));
+        check(
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/hvac.service\n",
+            Some("user@1000.service"),
+        );
+        check("12:cpu:/a.service\n1:name=systemd:/system.slice/b.service\n0::/\n", Some("b.service"));
+        check("0::/user.slice/user-0.slice/session-1.scope\n", None);
+        check("0::/\n", None);
+        check("", None);
+        check("nonsense\n0:\n", None);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_pinned_until_it_ends() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let pinned = PinnedProcess::of(&ours, own, nix::unistd::getuid().as_raw()).unwrap();
+        assert!(pinned.is_there());
+
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let pinned = PinnedProcess { pid, pidfd: pidfd_open(pid).unwrap() };
+        assert!(pinned.is_there());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!pinned.is_there());
+        assert_eq!(pinned.unit(), Err(UnitError::Ended));
+    }
+
+    #[test]
+    fn the_user_of_a_process_is_read_from_its_status() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(effective_uid(own), Some(nix::unistd::geteuid().as_raw()));
+        assert_eq!(effective_uid(-1), None);
+    }
+}
