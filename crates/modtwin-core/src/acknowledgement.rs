@@ -50,6 +50,15 @@ pub struct Acknowledged {
     pub at_ms: u64,
 }
 
+impl Acknowledged {
+    /// Whether this is the same handler's word on a newer version than `other` is.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.handler == other.handler
+            && (self.generation, self.version) > (other.generation, other.version)
+    }
+}
+
 /// The report that answers for `acknowledgement` in the plug-and-play form.
 ///
 /// One entry for each writable property under the acknowledged paths; a property whose answer

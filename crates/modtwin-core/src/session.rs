@@ -28,6 +28,7 @@ use fastrand::Rng;
 
 pub use self::reports::{AckRefused, Taken};
 use self::reports::{SaveState, Staged};
+use self::sync::Fetch;
 use self::timers::{Timer, Timers};
 use crate::acknowledgement::Acknowledged;
 use crate::backoff::Backoff;
@@ -173,8 +174,8 @@ enum Phase {
     Waiting,
     Connecting,
     Subscribing,
-    /// The twin has been asked for; patches that come before the answer wait here.
-    Syncing { request: RequestId, patches: Vec<(u64, Document)> },
+    /// The twin has been asked for.
+    Syncing(Fetch),
     /// The hub can't answer a fetch now; it is asked again at [`Timer::Step`].
     SyncHeld,
     Live,
@@ -190,6 +191,8 @@ pub struct Session {
     timers: Timers,
     effects: VecDeque<Effect>,
     backoff: Backoff,
+    /// The waits on a link that stands, while the hub refuses requests; forgotten when it takes one.
+    holds: Backoff,
     rng: Rng,
     twin: Twin,
     outbox: Outbox,
@@ -199,8 +202,6 @@ pub struct Session {
     save: SaveState,
     sequence: u64,
     next_request: u64,
-    /// A report whose answer did not come in time; it may still come.
-    abandoned: Option<RequestId>,
     /// When the present connection went live for the first time.
     live_since: Option<Millis>,
     synced_at: Option<Millis>,
@@ -227,6 +228,7 @@ impl Session {
             timers,
             effects: VecDeque::new(),
             backoff: Backoff::new(settings.retry_base, settings.seed),
+            holds: Backoff::new(settings.retry_base, settings.seed.rotate_left(16)),
             rng: Rng::with_seed(settings.seed.rotate_left(32)),
             twin: durable.twin,
             outbox: Outbox::restore(durable.outbox, durable.quarantined),
@@ -236,7 +238,6 @@ impl Session {
             sequence: durable.sequence,
             // Numbers of an earlier process must not meet answers to this one's requests.
             next_request: settings.seed >> 16,
-            abandoned: None,
             live_since: None,
             synced_at: None,
             connects: 0,
@@ -293,7 +294,7 @@ impl Session {
         !self.save.failed
     }
 
-    /// Whether something changed that is not on its way to disk yet.
+    /// Whether something changed that is not on disk yet.
     #[must_use]
     pub fn is_unsaved(&self) -> bool {
         self.timers.is_set(Timer::Save) || self.save.under_way.is_some()

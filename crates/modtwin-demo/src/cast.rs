@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ const TIME_TO_END: Duration = Duration::from_secs(10);
 const TAIL_LINES: usize = 15;
 
 /// Everything that runs, in the order in which it was started.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Cast {
+    logs: PathBuf,
     actors: Vec<Actor>,
 }
 
@@ -33,37 +34,58 @@ struct Actor {
     log: PathBuf,
 }
 
-/// Where an actor's standard output goes; its standard error always goes to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
-    /// Into the log, with standard error.
-    Logged,
-    /// To the caller.
-    Read,
-}
-
 impl Cast {
-    /// Starts `command` as `name`, its log at `log`; returns its standard output where that is to
-    /// be read.
+    /// Nobody yet; what they write will be in the folder `logs`.
+    pub(crate) fn new(logs: PathBuf) -> Self {
+        Self {
+            logs,
+            actors: Vec::new(),
+        }
+    }
+
+    /// Starts `command` as `name`; all that it writes goes to its log.
     ///
     /// # Errors
     /// The log can't be made, or the program can't be started.
-    pub(crate) fn start(
+    pub(crate) fn start(&mut self, name: &str, command: Command) -> anyhow::Result<()> {
+        let (log, path) = self.create_log(name)?;
+        let errors = log.try_clone().context("cannot share a log")?;
+        self.spawn(name, command, [log.into(), errors.into()], path)
+            .map(|_none| ())
+    }
+
+    /// Starts `command` as `name`; its standard error goes to its log, its standard output to the
+    /// caller.
+    ///
+    /// # Errors
+    /// The log can't be made, or the program can't be started.
+    pub(crate) fn start_heard(
+        &mut self,
+        name: &str,
+        command: Command,
+    ) -> anyhow::Result<ChildStdout> {
+        let (log, path) = self.create_log(name)?;
+        let output = self.spawn(name, command, [Stdio::piped(), log.into()], path)?;
+        output.with_context(|| format!("{name} has no output to read"))
+    }
+
+    fn create_log(&self, name: &str) -> anyhow::Result<(File, PathBuf)> {
+        let path = self.logs.join(name).with_extension("log");
+        let file =
+            File::create(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
+        Ok((file, path))
+    }
+
+    fn spawn(
         &mut self,
         name: &str,
         mut command: Command,
-        log: &Path,
-        output: Output,
+        [output, errors]: [Stdio; 2],
+        log: PathBuf,
     ) -> anyhow::Result<Option<ChildStdout>> {
-        let errors =
-            File::create(log).with_context(|| format!("cannot create `{}`", log.display()))?;
-        let standard_output = match output {
-            Output::Logged => Stdio::from(errors.try_clone().context("cannot share a log")?),
-            Output::Read => Stdio::piped(),
-        };
         let mut child = command
             .stdin(Stdio::null())
-            .stdout(standard_output)
+            .stdout(output)
             .stderr(errors)
             .process_group(0)
             .kill_on_drop(true)
@@ -73,7 +95,7 @@ impl Cast {
         self.actors.push(Actor {
             name: name.to_owned(),
             child,
-            log: log.to_owned(),
+            log,
         });
         Ok(read)
     }

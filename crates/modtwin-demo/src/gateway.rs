@@ -9,7 +9,8 @@ use modtwin_api::{HubState, Status};
 use modtwin_client::Client;
 use tokio::process::Command;
 
-use crate::cast::{Cast, Output};
+use crate::cast::Cast;
+use crate::folders::Folders;
 use crate::hub::Hub;
 use crate::identities::{DEVICE, Modules};
 use crate::patience::{Look, until};
@@ -29,20 +30,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway in `folder`, where keys and certificates are already; nothing runs yet.
+    /// A gateway in `folders`, where keys and certificates are already; nothing runs yet.
     ///
     /// # Errors
     /// The config can't be written.
     pub(crate) fn configured(
-        folder: &Path,
+        folders: &Folders,
         modtwinctl: &Path,
         hub: &Hub,
         port: u16,
         modules: &Modules,
     ) -> anyhow::Result<Self> {
-        let config = folder.join("modtwind.toml");
-        let socket = folder.join("modtwin.sock");
-        let text = config_text(folder, hub, port, modules)?;
+        let config = folders.etc().join("modtwind.toml");
+        let socket = folders.socket();
+        let text = config_text(folders, hub, port, modules)?;
         std::fs::write(&config, text)
             .with_context(|| format!("cannot write `{}`", config.display()))?;
         let client = Client::new(&socket);
@@ -61,12 +62,7 @@ impl Gateway {
     pub(crate) async fn start(&self, cast: &mut Cast, program: &Path) -> anyhow::Result<()> {
         let mut command = Command::new(program);
         command.arg("--config").arg(&self.config);
-        cast.start(
-            "modtwind",
-            command,
-            &self.config.with_extension("log"),
-            Output::Logged,
-        )?;
+        cast.start("modtwind", command)?;
         until("modtwind's socket to answer", START_LIMIT, async || {
             cast.all_alive()?;
             match self.client.status().await {
@@ -168,7 +164,12 @@ fn others(status: &Status, modules: &[String], connected: bool) -> Vec<String> {
         .collect()
 }
 
-fn config_text(folder: &Path, hub: &Hub, port: u16, modules: &Modules) -> anyhow::Result<String> {
+fn config_text(
+    folders: &Folders,
+    hub: &Hub,
+    port: u16,
+    modules: &Modules,
+) -> anyhow::Result<String> {
     let quoted = |path: &Path| -> anyhow::Result<String> {
         // A JSON string of a path is a TOML basic string too: both escape alike.
         let text = path
@@ -181,8 +182,8 @@ fn config_text(folder: &Path, hub: &Hub, port: u16, modules: &Modules) -> anyhow
          [socket]\npath = {}\n\n[state]\ndirectory = {}\n",
         hub.hostname,
         quoted(&hub.ca)?,
-        quoted(&folder.join("modtwin.sock"))?,
-        quoted(&folder.join("state"))?,
+        quoted(&folders.socket())?,
+        quoted(&folders.state())?,
     );
     for module in modules.all() {
         text.push_str(&format!(

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::process::Command;
 
 use crate::audience::Audience;
-use crate::cast::{Cast, Output};
+use crate::cast::Cast;
 
 /// What the shell handler is: the quick start in a few lines, no SDK, no credential.
 const SHELL_HANDLER: &str = r#"#!/bin/sh
@@ -30,7 +30,7 @@ pub(crate) struct Handlers<'a> {
     pub(crate) programs: &'a Path,
     /// The daemon's socket.
     pub(crate) socket: &'a Path,
-    /// Where logs and the shell script go.
+    /// Where the shell script goes.
     pub(crate) folder: &'a Path,
 }
 
@@ -54,14 +54,8 @@ impl Handlers<'_> {
             } else {
                 self.program(module)
             };
-            let log = self.folder.join(format!("{module}.log"));
-            let output = cast.start(
-                &format!("the handler of {module}"),
-                command,
-                &log,
-                Output::Read,
-            )?;
-            audience.listen(module, output.context("a handler has no output to read")?);
+            let output = cast.start_heard(&format!("handler-{module}"), command)?;
+            audience.listen(module, output);
         }
         Ok(())
     }

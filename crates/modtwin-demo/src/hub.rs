@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use tokio::process::Command;
 
-use crate::cast::{Cast, Output};
+use crate::cast::Cast;
 use crate::patience::{Look, until};
 
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -46,12 +46,7 @@ impl Hub {
             .arg("--dir")
             .arg(folder)
             .args(["--mqtt-port", "0", "--https-port", "0"]);
-        cast.start(
-            "iothub-emulator",
-            command,
-            &folder.with_extension("log"),
-            Output::Logged,
-        )?;
+        cast.start("iothub-emulator", command)?;
         let said = folder.join("emulator.json");
         until("the hub emulator to serve", START_LIMIT, async || {
             cast.all_alive()?;

@@ -8,6 +8,7 @@
 mod audience;
 mod cable;
 mod cast;
+mod folders;
 mod gateway;
 mod handler;
 mod handlers;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cast::Cast;
+use crate::folders::Folders;
 use crate::narrator::Narrator;
 use crate::scene::Options;
 
@@ -77,8 +79,8 @@ async fn main() -> ExitCode {
 /// Plays the story and cleans up, whatever became of it.
 async fn play(narrator: &mut Narrator, keep: bool, modules: u16) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("modtwin-demo-").tempdir()?;
-    let options = Options::new(folder.path(), modules)?;
-    let mut cast = Cast::default();
+    let options = Options::new(Folders::create(folder.path())?, modules)?;
+    let mut cast = Cast::new(options.folders.logs());
     let mut told = tokio::select! {
         biased;
         stop = stop_signal() => stop,

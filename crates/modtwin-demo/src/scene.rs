@@ -1,6 +1,6 @@
 //! What the story plays with once everything runs, and how it comes to run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -8,6 +8,7 @@ use anyhow::Context;
 use crate::audience::Audience;
 use crate::cable::Cable;
 use crate::cast::Cast;
+use crate::folders::Folders;
 use crate::gateway::Gateway;
 use crate::handlers::Handlers;
 use crate::hub::Hub;
@@ -21,7 +22,7 @@ use crate::timing::in_words;
 #[derive(Debug)]
 pub(crate) struct Options {
     /// Where everything is kept.
-    pub(crate) folder: PathBuf,
+    pub(crate) folders: Folders,
     /// Where the programs are.
     pub(crate) programs: PathBuf,
     /// The modules of the story.
@@ -29,19 +30,19 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Options for `modules` modules, with everything kept in `folder`, and the programs beside
+    /// Options for `modules` modules, with everything kept in `folders`, and the programs beside
     /// this one.
     ///
     /// # Errors
     /// This program does not know where it lies.
-    pub(crate) fn new(folder: &Path, modules: u16) -> anyhow::Result<Self> {
+    pub(crate) fn new(folders: Folders, modules: u16) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("cannot find out where this program lies")?;
         let programs = own
             .parent()
             .context("this program lies in no folder")?
             .to_owned();
         Ok(Self {
-            folder: folder.to_owned(),
+            folders,
             programs,
             modules: Modules::new(modules),
         })
@@ -98,7 +99,7 @@ async fn start_hub(
     let hub = Hub::start(
         cast,
         &options.programs.join("iothub-emulator"),
-        &options.folder.join("hub"),
+        &options.folders.hub(),
     )
     .await?;
     narrator.say(&format!(
@@ -119,7 +120,7 @@ async fn register(
     let mut service = Service::new(hub.https_address(), &hub.service_connection_string, &hub.ca)?;
     let registrar = Registrar {
         modtwinctl: &options.modtwinctl(),
-        folder: &options.folder,
+        folder: &options.folders.etc(),
     };
     registrar.register(&mut service, &options.modules).await?;
     narrator.say(&format!(
@@ -142,7 +143,7 @@ async fn start_gateway(
 ) -> anyhow::Result<Gateway> {
     narrator.step("The gateway: one daemon");
     let modules = &options.modules;
-    let gateway = Gateway::configured(&options.folder, &options.modtwinctl(), hub, port, modules)?;
+    let gateway = Gateway::configured(&options.folders, &options.modtwinctl(), hub, port, modules)?;
     let began = Instant::now();
     gateway
         .start(cast, &options.programs.join("modtwind"))
@@ -171,7 +172,7 @@ async fn start_handlers(
     let handlers = Handlers {
         programs: &options.programs,
         socket: &gateway.socket,
-        folder: &options.folder,
+        folder: options.folders.root(),
     };
     handlers.start(cast, &audience, good)?;
     let expected = good

@@ -22,7 +22,6 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 64 wrong usage, 69 dae
 #[command(
     name = "modtwinctl",
     version,
-    about,
     after_help = EXIT_STATUS,
     disable_help_subcommand = true,
     max_term_width = 100

@@ -80,9 +80,11 @@ impl Session {
         }
         self.phase = Phase::Connecting;
         self.timers.set(Timer::Step, now + self.settings.connect_limit);
-        if self.status.state != HubState::Disabled {
-            self.set_status(now, HubState::Connecting, self.status.reason, None);
-        }
+        let state = match self.status.state {
+            HubState::Disabled => HubState::Disabled,
+            _ => HubState::Connecting,
+        };
+        self.set_status(now, state, self.status.reason, None);
         self.effect(Effect::Connect);
     }
 
@@ -93,7 +95,7 @@ impl Session {
             Phase::SyncHeld => return self.fetch(now, alloc::vec::Vec::new()),
             Phase::Connecting => String::from("the connection attempt did not end in time"),
             Phase::Subscribing => format!("the hub did not answer SUBSCRIBE within {limit} s"),
-            Phase::Syncing { .. } => {
+            Phase::Syncing(_) => {
                 format!("the hub did not answer the twin request within {limit} s")
             }
             Phase::Waiting | Phase::Live | Phase::Stopped => return,
@@ -130,6 +132,9 @@ impl Session {
     }
 
     fn wait(&mut self, now: Millis, fault: Fault) {
+        if let Some(live_since) = self.live_since {
+            self.backoff.link_lived(now.since(live_since));
+        }
         let wait = self.backoff.next(fault.reason);
         self.forget_link();
         self.phase = Phase::Waiting;
@@ -147,9 +152,7 @@ impl Session {
         let Some(live_since) = self.live_since else {
             return fault;
         };
-        let lived = now.since(live_since);
-        self.backoff.link_lived(lived);
-        if lived >= self.backoff.short_session() {
+        if now.since(live_since) >= self.backoff.short_session() {
             self.short_sessions = 0;
             return fault;
         }
@@ -177,9 +180,9 @@ impl Session {
     fn forget_link(&mut self) {
         self.live_since = None;
         self.fetches_in_a_row = 0;
-        self.abandoned = None;
-        self.outbox.recall();
-        for timer in [Timer::Step, Timer::Report, Timer::Resend, Timer::Resync] {
+        self.holds.forget();
+        self.recall_report();
+        for timer in [Timer::Step, Timer::Resend, Timer::Resync] {
             self.timers.stop(timer);
         }
     }

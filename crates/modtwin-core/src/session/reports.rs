@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Effect, Notice, Session, Timer};
+use super::{Effect, Notice, Phase, Session, Timer};
 use crate::acknowledgement::{Acknowledged, Acknowledgement, plug_and_play};
 use crate::document::{Document, changes_nothing, merge};
 use crate::limits::{Violation, check_patch, check_size};
@@ -65,7 +65,9 @@ impl Staged {
         if !self.patch.is_empty() {
             outbox.push(Batch { through: self.sequence, patch: self.patch });
         }
-        if let Some(said) = self.acknowledged {
+        if let Some(said) = self.acknowledged
+            && !acknowledged.iter().any(|other| other.is_newer_than(&said))
+        {
             acknowledged.retain(|other| other.handler != said.handler);
             acknowledged.push(said);
             acknowledged.sort_by(|a, b| a.handler.cmp(&b.handler));
@@ -109,6 +111,10 @@ impl Session {
             && self.staged.is_empty()
             && changes_nothing(&reported.document, &patch)
         {
+            if self.outbox.release(&patch) {
+                self.mark_unsaved(now, Urgency::Soon);
+                self.effect(Effect::Changed);
+            }
             return Ok(Taken::AlreadyThere { sequence: self.sequence, version: reported.version });
         }
         let before = self.planned();
@@ -138,11 +144,7 @@ impl Session {
         if self.settings.plug_and_play && generation == present && said.version == desired.version {
             patch = plug_and_play(&said, &desired.document, &self.planned());
         }
-        let newer_known = self.acknowledged.iter().any(|known| {
-            known.handler == said.handler
-                && (known.generation, known.version) > (generation, said.version)
-        });
-        let acknowledged = (!newer_known).then_some(Acknowledged {
+        let acknowledged = Some(Acknowledged {
             handler: said.handler,
             generation,
             version: said.version,
@@ -184,14 +186,15 @@ impl Session {
             Urgency::Soon => self.save.last_begun.map_or(now, |begun| now.max(begun + SAVE_SPACING)),
             Urgency::Later => now + SAVE_LATER,
         };
-        let earlier = self.timers.get(Timer::Save).is_some_and(|set| set <= due);
+        let set = self.timers.get(Timer::Save);
         // While writing fails only a report, which must know, hastens the next try.
-        let hold = self.save.failed && urgency != Urgency::Now && self.timers.is_set(Timer::Save);
-        if !earlier && !hold {
-            self.timers.set(Timer::Save, due);
+        if self.save.failed && urgency != Urgency::Now && set.is_some() {
+            return;
         }
         if due <= now {
             self.save(now);
+        } else if set.is_none_or(|set| due < set) {
+            self.timers.set(Timer::Save, due);
         }
     }
 
@@ -209,7 +212,7 @@ impl Session {
 
     /// Sends the oldest patch, if the session is live and none is in flight.
     pub(super) fn send_next(&mut self, now: Millis) {
-        if self.phase != super::Phase::Live || self.outbox.is_in_flight() {
+        if self.phase != Phase::Live || self.outbox.is_in_flight() {
             return;
         }
         if self.timers.is_set(Timer::Resend) {
@@ -225,9 +228,30 @@ impl Session {
 
     /// The hub owes an answer: a fetch will show whether the report arrived.
     pub(super) fn report_overdue(&mut self, now: Millis) {
-        self.abandoned = self.outbox.recall();
+        self.recall_report();
         self.notice(Notice::ReportUnanswered);
-        self.fetch(now, Vec::new());
+        // A fetch that is under way or planned will show it as well.
+        if self.phase == Phase::Live {
+            self.fetch(now, Vec::new());
+        }
+    }
+
+    /// Takes the report in flight back: it will be sent again, unless a fetch shows it.
+    pub(super) fn recall_report(&mut self) {
+        self.outbox.recall();
+        self.timers.stop(Timer::Report);
+    }
+
+    /// Takes back the answers that wait for the hub: they speak of a line of versions that is over.
+    pub(super) fn forget_answers(&mut self) {
+        if !self.settings.plug_and_play {
+            return;
+        }
+        for staged in self.staged.iter_mut().filter(|staged| staged.acknowledged.is_some()) {
+            staged.patch.clear();
+        }
+        self.recall_report();
+        self.outbox.strip_answers();
     }
 
     pub(super) fn report_answered(&mut self, now: Millis, request: RequestId, answer: Answer) {
@@ -240,34 +264,41 @@ impl Session {
     }
 
     fn report_accepted(&mut self, now: Millis, request: RequestId, version: u64) {
-        let expected = self.reported().map(|known| known.version.saturating_add(1));
+        let known = self.reported().map_or(0, |known| known.version);
         let settlement = self.outbox.accept(request);
-        if settlement == Settlement::Unknown {
-            if self.is_abandoned(request) {
-                self.abandoned = None;
+        let Settlement::Accepted { patch, .. } = &settlement else {
+            if version > known {
+                // A report that was given up on has arrived after all, maybe over a newer value.
                 self.twin.take_accepted(version, &Document::new());
                 self.look_again(now);
             }
             return;
-        }
+        };
         self.timers.stop(Timer::Report);
-        if let Settlement::Accepted { patch, .. } = &settlement {
-            self.twin.take_accepted(version, patch);
-        }
+        self.twin.take_accepted(version, patch);
         self.synced_at = Some(now);
-        if self.status.reason != Reason::Ok && self.status.state == HubState::Connected {
-            self.set_status(now, HubState::Connected, Reason::Ok, None);
-        }
+        self.held_no_more(now);
         self.settled(settlement, version);
         self.mark_unsaved(now, Urgency::Later);
-        if expected.is_some_and(|expected| version > expected) {
-            // Something else was written in between: see what the section is now.
+        if Some(version) != known.checked_add(1) {
+            // Something else was written in between, or the line of versions began anew.
             self.look_again(now);
         }
         self.send_next(now);
     }
 
+    /// The hub has taken a report or judged its content: it doesn't hold reports up any more.
+    fn held_no_more(&mut self, now: Millis) {
+        self.holds.forget();
+        if self.status.reason != Reason::Ok && self.status.state == HubState::Connected {
+            self.set_status(now, HubState::Connected, Reason::Ok, None);
+        }
+    }
+
     fn report_refused(&mut self, now: Millis, request: RequestId, refusal: &Refusal) {
+        if self.outbox.in_flight() != Some(request) {
+            return;
+        }
         let reason = match refusal.class() {
             RefusalClass::Content => return self.content_refused(now, request, refusal),
             RefusalClass::Identity => {
@@ -278,11 +309,8 @@ impl Session {
             RefusalClass::Quota => Reason::Quota,
             RefusalClass::Hub => Reason::HubError,
         };
-        if self.outbox.recall() != Some(request) {
-            return;
-        }
-        self.timers.stop(Timer::Report);
-        let wait = self.backoff.next(reason);
+        self.recall_report();
+        let wait = self.holds.next(reason);
         self.timers.set(Timer::Resend, now + wait);
         if self.status.state == HubState::Connected {
             self.status.detail = Some(Self::refusal_text(refusal));
@@ -292,12 +320,11 @@ impl Session {
 
     fn content_refused(&mut self, now: Millis, request: RequestId, refusal: &Refusal) {
         let settlement = self.outbox.refuse(request, refusal);
-        match &settlement {
-            Settlement::Unknown => return,
-            Settlement::Divided => self.notice(Notice::ReportDivided),
-            _ => {}
+        if settlement == Settlement::Divided {
+            self.notice(Notice::ReportDivided);
         }
         self.timers.stop(Timer::Report);
+        self.held_no_more(now);
         let version = self.reported().map_or(0, |known| known.version);
         self.settled(settlement, version);
         self.mark_unsaved(now, Urgency::Later);

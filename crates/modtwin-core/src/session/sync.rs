@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -19,23 +20,51 @@ use crate::twin::{DesiredOutcome, PatchOutcome, ReportedOutcome, Section};
 const MAX_WAITING_PATCHES: usize = 256;
 /// How many fetches may follow one another at once; more of them wait for their turn.
 const MAX_FETCHES_IN_A_ROW: u32 = 3;
+/// How long the next of them waits, in retry bases.
+const ODD_HUB_WAIT: u32 = 10;
+
+/// A request for the whole twin, under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fetch {
+    request: RequestId,
+    /// Desired patches that came since, in their order.
+    patches: Vec<(u64, Document)>,
+    /// The reported section as known when the twin was asked for.
+    reported: Option<Arc<Section>>,
+    /// Something came meanwhile that the answer may not show: another fetch has to follow.
+    again: bool,
+}
 
 impl Session {
     /// Takes what the hub said.
     pub fn handle_message(&mut self, now: Millis, message: HubMessage) {
+        if matches!(self.phase, Phase::Waiting | Phase::Connecting | Phase::Stopped) {
+            return;
+        }
         match message {
             HubMessage::DesiredPatch { version, patch } => self.desired_patch(now, version, patch),
-            HubMessage::Answer { request, answer } => {
-                if matches!(&self.phase, Phase::Syncing { request: open, .. } if *open == request) {
-                    self.fetch_answered(now, answer);
-                } else {
-                    self.report_answered(now, request, answer);
-                }
+            HubMessage::Answer { request, answer } => match self.end_fetch(request) {
+                Some(fetch) => self.fetch_answered(now, fetch, answer),
+                None => self.report_answered(now, request, answer),
+            },
+        }
+    }
+
+    /// Ends the fetch that is under way as `request`; its answer decides the next phase.
+    fn end_fetch(&mut self, request: RequestId) -> Option<Fetch> {
+        match core::mem::replace(&mut self.phase, Phase::Live) {
+            Phase::Syncing(fetch) if fetch.request == request => {
+                self.timers.stop(Timer::Step);
+                Some(fetch)
+            }
+            other => {
+                self.phase = other;
+                None
             }
         }
     }
 
-    /// Fetches the twin of a live session because something said by the hub could not be read.
+    /// Fetches the twin because something said by the hub could not be read.
     pub fn refresh(&mut self, now: Millis) {
         self.look_again(now);
     }
@@ -46,7 +75,8 @@ impl Session {
             return;
         }
         let request = self.new_request();
-        self.phase = Phase::Syncing { request, patches };
+        let reported = self.reported();
+        self.phase = Phase::Syncing(Fetch { request, patches, reported, again: false });
         self.timers.stop(Timer::Resync);
         self.timers.set(Timer::Step, now + self.settings.answer_limit);
         self.effect(Effect::Send { id: request, request: Request::GetTwin });
@@ -54,13 +84,15 @@ impl Session {
 
     fn desired_patch(&mut self, now: Millis, version: u64, patch: Document) {
         match &mut self.phase {
-            Phase::Syncing { patches, .. } => {
-                // Dropping all of them makes a gap, which leads to another fetch.
-                if patches.len() >= MAX_WAITING_PATCHES {
-                    patches.clear();
+            Phase::Syncing(fetch) => {
+                // Dropping all before the newest makes a gap, which leads to another fetch.
+                let full = fetch.patches.len() >= MAX_WAITING_PATCHES;
+                if full {
+                    fetch.patches.clear();
+                }
+                fetch.patches.push((version, patch));
+                if full {
                     self.notice(Notice::TooManyPatches);
-                } else {
-                    patches.push((version, patch));
                 }
             }
             Phase::Live => match self.twin.take_patch(version, &patch) {
@@ -80,20 +112,32 @@ impl Session {
     }
 
     fn gap(&mut self, now: Millis, found: u64, patch: Document) {
-        self.notice(Notice::Gap { known: self.desired_version(), found });
-        self.fetches_in_a_row = self.fetches_in_a_row.saturating_add(1);
-        if self.fetches_in_a_row <= MAX_FETCHES_IN_A_ROW {
-            self.fetch(now, alloc::vec![(found, patch)]);
-        } else {
-            // Something is odd at the hub; keep what is known and ask again, politely.
-            self.go_live(now);
-            self.timers.set(Timer::Resync, now + self.settings.retry_base * 10);
+        let due = now + self.settings.retry_base * ODD_HUB_WAIT;
+        if self.timers.get(Timer::Resync).is_some_and(|set| set <= due)
+            && self.fetches_in_a_row >= MAX_FETCHES_IN_A_ROW
+        {
+            return;
         }
+        self.notice(Notice::Gap { known: self.desired_version(), found });
+        self.fetch_again(now, alloc::vec![(found, patch)]);
     }
 
-    fn fetch_answered(&mut self, now: Millis, answer: Answer) {
+    /// Fetches once more, because what the last fetch brought is not all.
+    fn fetch_again(&mut self, now: Millis, patches: Vec<(u64, Document)>) {
+        if self.fetches_in_a_row < MAX_FETCHES_IN_A_ROW {
+            self.fetches_in_a_row += 1;
+            return self.fetch(now, patches);
+        }
+        // Something is odd at the hub; keep what is known and ask again, politely.
+        self.go_live(now);
+        self.timers.set(Timer::Resync, now + self.settings.retry_base * ODD_HUB_WAIT);
+    }
+
+    fn fetch_answered(&mut self, now: Millis, fetch: Fetch, answer: Answer) {
         match answer {
-            Answer::Twin { desired, reported } => self.take_twin(now, desired, reported),
+            Answer::Twin { desired, reported } => {
+                self.take_twin(now, fetch, (desired, reported));
+            }
             Answer::Refused(refusal) => self.fetch_refused(now, &refusal),
             Answer::Accepted { .. } => {
                 let text = "the hub answered a twin request as if it were a report";
@@ -112,33 +156,39 @@ impl Session {
             RefusalClass::Content => return self.give_up(now, Fault::new(Reason::HubError, text)),
         };
         // The link is good: asking again on it costs less than connecting anew.
-        let wait = self.backoff.next(reason);
+        let wait = self.holds.next(reason);
         self.phase = Phase::SyncHeld;
         self.timers.set(Timer::Step, now + wait);
         self.status.detail = Some(text);
         self.set_status(now, HubState::Connecting, reason, Some(now + wait));
     }
 
-    fn take_twin(&mut self, now: Millis, desired: Section, reported: Section) {
-        let patches = match core::mem::replace(&mut self.phase, Phase::Live) {
-            Phase::Syncing { patches, .. } => patches,
-            _ => Vec::new(),
-        };
-        self.timers.stop(Timer::Step);
+    fn take_twin(&mut self, now: Millis, fetch: Fetch, (desired, reported): (Section, Section)) {
+        self.holds.forget();
         let outcome = self.twin.take_desired(desired);
-        if outcome == DesiredOutcome::NewGeneration {
+        let new_generation = outcome == DesiredOutcome::NewGeneration;
+        if new_generation {
             self.notice(Notice::NewGeneration { generation: self.twin.generation });
+            self.forget_answers();
         }
-        self.take_reported(reported, outcome == DesiredOutcome::NewGeneration);
+        self.take_reported(reported, fetch.reported.as_deref(), new_generation);
         self.synced_at = Some(now);
-        self.mark_unsaved(now, Urgency::Soon);
-        for (version, patch) in patches {
+        let mut gap = None;
+        for (version, patch) in fetch.patches {
             if self.twin.take_patch(version, &patch) == PatchOutcome::Gap {
-                return self.gap(now, version, patch);
+                gap = Some((version, patch));
+                break;
             }
         }
-        self.fetches_in_a_row = 0;
-        self.go_live(now);
+        self.mark_unsaved(now, Urgency::Soon);
+        match gap {
+            Some((version, patch)) => self.gap(now, version, patch),
+            None if fetch.again => self.fetch_again(now, Vec::new()),
+            None => {
+                self.fetches_in_a_row = 0;
+                self.go_live(now);
+            }
+        }
     }
 
     fn go_live(&mut self, now: Millis) {
@@ -153,40 +203,56 @@ impl Session {
     }
 
     /// Takes the hub's reported section, drops what it shows as accepted, and puts back what it
-    /// has lost.
-    fn take_reported(&mut self, fetched: Section, new_generation: bool) {
+    /// has lost. `asked` is what was known when the hub was asked.
+    fn take_reported(&mut self, fetched: Section, asked: Option<&Section>, new_generation: bool) {
         let known = self.reported();
-        let version = fetched.version;
-        if self.twin.take_reported(fetched) == ReportedOutcome::Lost
-            && let (Some(known), Some(now_known)) = (known, self.reported())
+        if let (Some(asked), Some(known)) = (asked, &known)
+            && !new_generation
+            && fetched.version < known.version
+            && (fetched.version > asked.version || fetched == *asked)
         {
-            let mut wanted = known.document.clone();
-            if new_generation && self.settings.plug_and_play {
-                strip_answers(&mut wanted);
-            }
-            let patch = difference(&now_known.document, &wanted);
-            if !patch.is_empty() {
-                self.notice(Notice::ReportedLost);
-                self.outbox.push_front(Batch { through: self.sequence, patch });
-            }
+            // Read before the hub took a report that it has accepted since: not lost, overtaken.
+            return;
         }
-        if let Some(reported) = self.reported() {
-            for settlement in self.outbox.settle_against(&reported.document) {
-                self.settled(settlement, version);
-            }
+        let hub = Arc::new(fetched.clone());
+        if self.twin.take_reported(fetched) == ReportedOutcome::Lost
+            && let Some(known) = known
+        {
+            self.put_back(&known, &hub, new_generation);
+        }
+        for settlement in self.outbox.settle_against(&hub.document) {
+            self.settled(settlement, hub.version);
         }
     }
 
-    /// Asks again for the twin, because an answer came that should not have.
+    /// Queues what the hub has lost of `known` in front of all reports.
+    fn put_back(&mut self, known: &Section, hub: &Section, new_generation: bool) {
+        let (mut wanted, mut found) = (known.document.clone(), hub.document.clone());
+        if new_generation && self.settings.plug_and_play {
+            strip_answers(&mut wanted);
+            strip_answers(&mut found);
+        }
+        let patch = difference(&found, &wanted);
+        // A report that was given up on and arrived all the same: it is sent again anyway.
+        let waits_already = known.version == hub.version
+            && self.outbox.applied_to(&found) == self.outbox.applied_to(&wanted);
+        if patch.is_empty() || waits_already {
+            return;
+        }
+        self.notice(Notice::ReportedLost);
+        self.recall_report();
+        // Number 0: whoever reported these values has been told already.
+        self.outbox.push_front(Batch { through: 0, patch });
+    }
+
+    /// Fetches the twin of a live session, or once more after the fetch under way, because that one
+    /// may not show what is known to have happened.
     pub(super) fn look_again(&mut self, now: Millis) {
-        if self.phase == Phase::Live {
-            self.fetch(now, Vec::new());
+        match &mut self.phase {
+            Phase::Live => self.fetch(now, Vec::new()),
+            Phase::Syncing(fetch) => fetch.again = true,
+            _ => {}
         }
-    }
-
-    /// Whether `request` is the one whose answer was given up on.
-    pub(super) fn is_abandoned(&self, request: RequestId) -> bool {
-        self.abandoned == Some(request)
     }
 
     /// The text for a report that the hub does not take now.
