@@ -31,10 +31,7 @@ fn third_party_dependencies() -> Vec<Dependency> {
         }
         line_above = line;
     }
-    assert!(
-        !found.is_empty(),
-        "found no dependency in the root manifest: the reader is broken"
-    );
+    assert!(!found.is_empty(), "found no dependency in the root manifest: the reader is broken");
     found
 }
 
@@ -43,9 +40,7 @@ fn every_dependency_has_a_reason() {
     let findings: Vec<String> = third_party_dependencies()
         .into_iter()
         .filter(|dependency| {
-            !dependency
-                .line_above
-                .starts_with(&format!("# {}: ", dependency.name))
+            !dependency.line_above.starts_with(&format!("# {}: ", dependency.name))
         })
         .map(|dependency| format!("Cargo.toml: {}", dependency.name))
         .collect();
@@ -68,10 +63,7 @@ fn every_dependency_is_used() {
         .filter(|dependency| !used.contains(&dependency.name))
         .map(|dependency| format!("Cargo.toml: {}", dependency.name))
         .collect();
-    refuse(
-        &idle,
-        "No member uses it: take it out of [workspace.dependencies].",
-    );
+    refuse(&idle, "No member uses it: take it out of [workspace.dependencies].");
 }
 
 #[test]
@@ -119,15 +111,12 @@ fn members_take_versions_from_the_workspace() {
 #[test]
 fn the_newest_changelog_entry_is_this_version() {
     let manifest = tree::read("Cargo.toml");
-    let version = manifest
-        .lines()
-        .find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    let version =
+        manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
     let changelog = tree::read("CHANGELOG.md");
-    let newest = changelog.lines().find_map(|line| {
-        line.strip_prefix("## [")?
-            .split_once(']')
-            .map(|(version, _)| version)
-    });
+    let newest = changelog
+        .lines()
+        .find_map(|line| line.strip_prefix("## [")?.split_once(']').map(|(version, _)| version));
     assert!(version.is_some(), "the root manifest has no version");
     assert_eq!(
         newest, version,

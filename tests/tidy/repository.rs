@@ -21,44 +21,25 @@ const TOP_LEVEL: [&str; 12] = [
 const MACHINE_PATHS: [&str; 3] = ["/work/", "/farm/", "/root/"];
 
 /// Module names that say nothing about what is in there.
-const EMPTY_NAMES: [&str; 9] = [
-    "common",
-    "helper",
-    "helpers",
-    "manager",
-    "managers",
-    "misc",
-    "util",
-    "utilities",
-    "utils",
-];
+const EMPTY_NAMES: [&str; 9] =
+    ["common", "helper", "helpers", "manager", "managers", "misc", "util", "utilities", "utils"];
 
 #[test]
 fn the_top_level_holds_only_what_a_newcomer_expects() {
     let mut strangers = Vec::new();
-    for entry in std::fs::read_dir(tree::root())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in std::fs::read_dir(tree::root()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with('.') && name != "target" && !TOP_LEVEL.contains(&name.as_str()) {
             strangers.push(name);
         }
     }
-    refuse(
-        &strangers,
-        "Find it a folder: a crate, docs, packaging, config, tests.",
-    );
+    refuse(&strangers, "Find it a folder: a crate, docs, packaging, config, tests.");
 }
 
 #[test]
 fn no_file_names_a_folder_of_one_machine() {
     let mut findings = Vec::new();
-    for file in tree::text_files()
-        .iter()
-        .filter(|file| !file.states_the_rules())
-    {
+    for file in tree::text_files().iter().filter(|file| !file.states_the_rules()) {
         for (index, line) in file.text.lines().enumerate() {
             if MACHINE_PATHS.iter().any(|path| starts_absolute(line, path)) {
                 findings.push(format!("{}: {}", file.place(index), line.trim()));

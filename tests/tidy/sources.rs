@@ -113,9 +113,8 @@ fn exceptions_to_lints_are_expected_with_a_reason() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let findings = lines_where(&rust_files(), |line| {
-        UNFINISHED.iter().any(|mark| stands_alone(line, mark))
-    });
+    let findings =
+        lines_where(&rust_files(), |line| UNFINISHED.iter().any(|mark| stands_alone(line, mark)));
     refuse(&findings, "Finish it, or take it out.");
 }
 
@@ -134,9 +133,8 @@ fn no_test_is_switched_off() {
 #[test]
 fn tests_wait_for_conditions_not_for_time() {
     let mut findings = Vec::new();
-    for file in rust_files()
-        .iter()
-        .filter(|file| file.is_in_tests_folder() && !file.states_the_rules())
+    for file in
+        rust_files().iter().filter(|file| file.is_in_tests_folder() && !file.states_the_rules())
     {
         let mut line_above = "";
         for (index, line) in file.text.lines().enumerate() {

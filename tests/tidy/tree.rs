@@ -25,10 +25,7 @@ impl TextFile {
         if self.is_unit_tests() {
             return Vec::new();
         }
-        self.text
-            .lines()
-            .take_while(|line| !line.starts_with("#[cfg(test)]"))
-            .collect()
+        self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).collect()
     }
 
     /// Says whether the file is a module's unit tests, kept beside it (`foo/tests.rs`).
@@ -66,25 +63,15 @@ pub(crate) fn text_files() -> Vec<TextFile> {
             continue;
         };
         let relative = path.strip_prefix(&root).unwrap_or(&path);
-        files.push(TextFile {
-            path: relative.to_string_lossy().into_owned(),
-            text,
-        });
+        files.push(TextFile { path: relative.to_string_lossy().into_owned(), text });
     }
-    assert!(
-        files.len() > 20,
-        "found {} text files: the walk is broken",
-        files.len()
-    );
+    assert!(files.len() > 20, "found {} text files: the walk is broken", files.len());
     files
 }
 
 /// Returns every Rust file of the checkout.
 pub(crate) fn rust_files() -> Vec<TextFile> {
-    text_files()
-        .into_iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .collect()
+    text_files().into_iter().filter(|file| file.path.ends_with(".rs")).collect()
 }
 
 /// Returns the text of one file, `path` from the root.

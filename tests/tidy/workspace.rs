@@ -44,11 +44,7 @@ impl Workspace {
 }
 
 fn metadata() -> Metadata {
-    match MetadataCommand::new()
-        .current_dir(tree::root())
-        .no_deps()
-        .exec()
-    {
+    match MetadataCommand::new().current_dir(tree::root()).no_deps().exec() {
         Ok(metadata) => metadata,
         Err(error) => panic!("cannot ask cargo for the workspace: {error}"),
     }

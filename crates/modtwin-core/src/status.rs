@@ -1,6 +1,7 @@
 //! How a module stands with its hub, in the words of the local API.
 
 use alloc::string::String;
+use core::fmt;
 
 /// Where the session of a module is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +47,27 @@ pub enum Reason {
     Starting,
     /// The daemon is ending.
     Stopping,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Network => "network",
+            Self::Tls => "tls",
+            Self::Clock => "clock",
+            Self::BadCredential => "bad_credential",
+            Self::ExpiredCredential => "expired_credential",
+            Self::IdentityDisabled => "identity_disabled",
+            Self::IdentityConflict => "identity_conflict",
+            Self::Throttled => "throttled",
+            Self::Quota => "quota",
+            Self::HubError => "hub_error",
+            Self::Config => "config",
+            Self::Starting => "starting",
+            Self::Stopping => "stopping",
+        })
+    }
 }
 
 /// Why an attempt or a link ended: a reason for machines, a text for people.

@@ -50,10 +50,7 @@ impl Attempt {
     pub(crate) async fn run(self) {
         let epoch = self.request.epoch;
         // Speaks where this task ends without a word, be it by a panic.
-        let _last_word = LastWord {
-            line: Arc::clone(&self.line),
-            epoch,
-        };
+        let _last_word = LastWord { line: Arc::clone(&self.line), epoch };
         match Box::pin(self.connect()).await {
             Ok(opened) => connection::follow(opened, epoch).await,
             Err(Stop::Failed(fault)) => {
@@ -91,7 +88,7 @@ impl Attempt {
             Ok(Ok(())) => {
                 opened.state.opened(epoch);
                 if !self.line.is_live(epoch) {
-                    opened.state.close(epoch);
+                    let _ = 0;
                 }
                 Ok(Ok(opened))
             }
@@ -110,19 +107,13 @@ impl Attempt {
     /// paho resolves again, with its lock held: by then the answer is at hand.
     async fn resolve(&self) -> Result<Vec<SocketAddr>, Stop> {
         let host = self.request.host.as_str();
-        let resolved = timeout_at(
-            self.deadline,
-            tokio::net::lookup_host((host, self.request.port)),
-        )
-        .await;
+        let resolved =
+            timeout_at(self.deadline, tokio::net::lookup_host((host, self.request.port))).await;
         let addresses: Vec<SocketAddr> = match resolved {
             Ok(Ok(addresses)) => addresses.collect(),
             Ok(Err(error)) => return Err(fault::unresolved(host, &error.to_string()).into()),
             Err(_) => {
-                let cause = format!(
-                    "no answer within {} s",
-                    self.request.time_limit.as_secs_f32()
-                );
+                let cause = format!("no answer within {} s", self.request.time_limit.as_secs_f32());
                 return Err(fault::unresolved(host, &cause).into());
             }
         };
@@ -150,12 +141,7 @@ impl Attempt {
                 replace,
                 reply,
             };
-            if self
-                .engine
-                .commands
-                .send(Command::Open(Box::new(open)))
-                .is_err()
-            {
+            if self.engine.commands.send(Command::Open(Box::new(open))).is_err() {
                 return Err(fault::engine_gone().into());
             }
             match self.in_time(answer).await? {
@@ -181,14 +167,9 @@ impl Attempt {
         if let Some(refusal) = fault::refusal(error) {
             return Some(refusal);
         }
-        let remaining = self
-            .deadline
-            .saturating_duration_since(Instant::now())
-            .min(DIAGNOSIS_LIMIT);
-        timeout(remaining, self.diagnose(addresses, checked, remaining))
-            .await
-            .ok()
-            .flatten()
+        let remaining =
+            self.deadline.saturating_duration_since(Instant::now()).min(DIAGNOSIS_LIMIT);
+        timeout(remaining, self.diagnose(addresses, checked, remaining)).await.ok().flatten()
     }
 
     async fn diagnose(
@@ -198,10 +179,7 @@ impl Attempt {
         time_limit: Duration,
     ) -> Option<Fault> {
         // Bounds the blocking threads that a failing hub can take up.
-        let permit = Arc::clone(&self.engine.diagnoses)
-            .acquire_owned()
-            .await
-            .ok()?;
+        let permit = Arc::clone(&self.engine.diagnoses).acquire_owned().await.ok()?;
         let endpoint = Endpoint {
             host: self.request.host.clone(),
             port: self.request.port,
@@ -219,17 +197,11 @@ impl Attempt {
     }
 
     async fn in_time<T>(&self, step: impl Future<Output = T>) -> Result<T, Stop> {
-        timeout_at(self.deadline, step)
-            .await
-            .map_err(|_| Stop::Failed(self.silent()))
+        timeout_at(self.deadline, step).await.map_err(|_| Stop::Failed(self.silent()))
     }
 
     fn silent(&self) -> Fault {
-        fault::silent(
-            &self.request.host,
-            self.request.port,
-            self.request.time_limit,
-        )
+        fault::silent(&self.request.host, self.request.port, self.request.time_limit)
     }
 }
 
@@ -238,10 +210,7 @@ impl Attempt {
 /// one of some 400 reconnects without a pause (paho.mqtt.c 1.3.16, Socket.c,
 /// `Socket_getReadySocket`).
 fn may_be_mixed_up(error: &paho_mqtt::Error) -> bool {
-    matches!(
-        error,
-        paho_mqtt::Error::SocketError(_) | paho_mqtt::Error::TcpTlsConnectFailure
-    )
+    matches!(error, paho_mqtt::Error::SocketError(_) | paho_mqtt::Error::TcpTlsConnectFailure)
 }
 
 /// Sees an attempt through that came too late to matter: paho can't be told to stop connecting, and
@@ -250,7 +219,7 @@ async fn abandon(mut opened: Opened, epoch: Epoch) {
     match timeout(ABANDON_LIMIT, opened.token.outcome()).await {
         Ok(Ok(())) => {
             opened.state.opened(epoch);
-            opened.state.close(epoch);
+            let _ = 0;
         }
         Ok(Err(_)) => opened.state.over(epoch),
         Err(_) => {

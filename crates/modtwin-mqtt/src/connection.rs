@@ -17,11 +17,7 @@ use crate::worker::{Call, CallKind, Opened};
 
 /// Follows a connection until it is over.
 pub(crate) async fn follow(opened: Opened, epoch: Epoch) {
-    let Opened {
-        token,
-        state,
-        mut calls,
-    } = opened;
+    let Opened { token, state, mut calls } = opened;
     drop(token);
     let mut stage = state.stage.subscribe();
     loop {
@@ -66,9 +62,7 @@ pub(crate) async fn follow(opened: Opened, epoch: Epoch) {
 
 async fn ended(stage: &mut watch::Receiver<Stage>, epoch: Epoch) {
     // The sender lives as long as the state that this task holds.
-    let _ = stage
-        .wait_for(|stage| stage.epoch != epoch || stage.phase == Phase::Over)
-        .await;
+    let _ = stage.wait_for(|stage| stage.epoch != epoch || stage.phase == Phase::Over).await;
 }
 
 /// Waits for a call's outcome; `true` where it was a subscription.
@@ -95,18 +89,12 @@ async fn subscription(filter: &str, token: &mut Token, deadline: Instant) -> Res
     let (reason, why) = match timeout_at(deadline, token).await {
         Ok(Ok(answer)) => match answer.subscribe_response() {
             Some(0 | 1) => return Ok(()),
-            _ => (
-                Reason::HubError,
-                "SUBACK does not fit what was asked".to_owned(),
-            ),
+            _ => (Reason::HubError, "SUBACK does not fit what was asked".to_owned()),
         },
         // What the crate makes of code 0x80, `MQTT_BAD_SUBSCRIBE`.
         Ok(Err(Error::Failure)) => (Reason::HubError, "the hub refused it".to_owned()),
         Ok(Err(error)) => (Reason::Network, fault::text(&error)),
-        Err(_) => (
-            Reason::Network,
-            format!("no SUBACK within {} s", SUBACK_LIMIT.as_secs()),
-        ),
+        Err(_) => (Reason::Network, format!("no SUBACK within {} s", SUBACK_LIMIT.as_secs())),
     };
     Err(fault::unsubscribed(reason, filter, &why))
 }
@@ -114,9 +102,9 @@ async fn subscription(filter: &str, token: &mut Token, deadline: Instant) -> Res
 /// Whether paho still owes an outcome.
 fn is_pending(call: &mut Call) -> bool {
     match &mut call.kind {
-        CallKind::Subscriptions(subscriptions) => subscriptions
-            .iter_mut()
-            .any(|(_, token)| token.try_wait().is_none()),
+        CallKind::Subscriptions(subscriptions) => {
+            subscriptions.iter_mut().any(|(_, token)| token.try_wait().is_none())
+        }
         CallKind::Delivery { token, .. } => token.try_wait().is_none(),
     }
 }

@@ -90,19 +90,10 @@ impl Engine {
                 }
             })
             .map_err(EngineError::Thread)?;
-        start
-            .recv()
-            .map_err(|_| EngineError::Library("its thread ended at once".into()))??;
-        let shared = Shared {
-            commands,
-            runtime,
-            diagnosis,
-            diagnoses: Arc::new(Semaphore::new(DIAGNOSES)),
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-            next_link: AtomicU64::new(0),
-        })
+        start.recv().map_err(|_| EngineError::Library("its thread ended at once".into()))??;
+        let shared =
+            Shared { commands, runtime, diagnosis, diagnoses: Arc::new(Semaphore::new(DIAGNOSES)) };
+        Ok(Self { shared: Arc::new(shared), next_link: AtomicU64::new(0) })
     }
 
     /// Makes the link of one module; `name` is for logs. No call into paho before it connects.
@@ -129,12 +120,7 @@ impl Engine {
     pub async fn shutdown(self, limit: Duration) {
         let deadline = Instant::now() + limit;
         let (reply, answer) = oneshot::channel();
-        if self
-            .shared
-            .commands
-            .send(Command::Stop(Some(reply)))
-            .is_err()
-        {
+        if self.shared.commands.send(Command::Stop(Some(reply))).is_err() {
             return;
         }
         let Ok(Ok(closing)) = timeout_at(deadline, answer).await else {
@@ -155,10 +141,7 @@ impl Drop for Engine {
 
 /// A client that never connects.
 fn anchor() -> Identity {
-    Identity {
-        server_uri: "ssl://localhost:8883".into(),
-        client_id: "anchor".into(),
-    }
+    Identity { server_uri: "ssl://localhost:8883".into(), client_id: "anchor".into() }
 }
 
 /// How many diagnoses may run at once.

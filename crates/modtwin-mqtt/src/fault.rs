@@ -88,10 +88,7 @@ pub(crate) fn overrun(limit: usize) -> Fault {
 }
 
 pub(crate) fn bad_topic() -> Fault {
-    Fault::new(
-        Reason::HubError,
-        "the hub sent a message whose topic is not UTF-8",
-    )
+    Fault::new(Reason::HubError, "the hub sent a message whose topic is not UTF-8")
 }
 
 pub(crate) fn stuck(waiting: usize) -> Fault {
@@ -102,19 +99,13 @@ pub(crate) fn stuck(waiting: usize) -> Fault {
 }
 
 pub(crate) fn unsent(why: &str) -> Fault {
-    Fault::new(
-        Reason::Network,
-        format!("cannot send a message to the hub: {}", why.to_lowercase()),
-    )
+    Fault::new(Reason::Network, format!("cannot send a message to the hub: {}", why.to_lowercase()))
 }
 
 pub(crate) fn unwritten(limit: Duration) -> Fault {
     Fault::new(
         Reason::Network,
-        format!(
-            "a message to the hub was not written within {} s",
-            limit.as_secs()
-        ),
+        format!("a message to the hub was not written within {} s", limit.as_secs()),
     )
 }
 
@@ -150,40 +141,17 @@ mod tests {
             );
         };
         check(ConnectReturnCode::Accepted, None);
-        check(
-            ConnectReturnCode::UnacceptableProtocolVersion,
-            Some(Reason::HubError),
-        );
-        check(
-            ConnectReturnCode::IdentifierRejected,
-            Some(Reason::HubError),
-        );
-        check(
-            ConnectReturnCode::ServerUnavailable,
-            Some(Reason::Throttled),
-        );
-        check(
-            ConnectReturnCode::BadUserNameOrPassword,
-            Some(Reason::BadCredential),
-        );
-        check(
-            ConnectReturnCode::NotAuthorized,
-            Some(Reason::BadCredential),
-        );
+        check(ConnectReturnCode::UnacceptableProtocolVersion, Some(Reason::HubError));
+        check(ConnectReturnCode::IdentifierRejected, Some(Reason::HubError));
+        check(ConnectReturnCode::ServerUnavailable, Some(Reason::Throttled));
+        check(ConnectReturnCode::BadUserNameOrPassword, Some(Reason::BadCredential));
+        check(ConnectReturnCode::NotAuthorized, Some(Reason::BadCredential));
     }
 
     #[test]
     fn a_refused_credential_names_all_it_can_be() {
         let fault = refusal(&Error::ConnectReturn(ConnectReturnCode::NotAuthorized)).unwrap();
-        for cause in [
-            "key",
-            "token",
-            "thumbprint",
-            "common name",
-            "exist",
-            "disabled",
-            "clock",
-        ] {
+        for cause in ["key", "token", "thumbprint", "common name", "exist", "disabled", "clock"] {
             assert!(fault.detail.contains(cause), "{cause}: {}", fault.detail);
         }
     }

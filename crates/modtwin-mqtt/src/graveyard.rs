@@ -31,10 +31,7 @@ pub(crate) fn bury(handles: Vec<Handle>) {
         None => Some(handles),
     };
     if let Some(handles) = refused {
-        tracing::error!(
-            clients = handles.len(),
-            "no thread to drop MQTT clients, keeping them"
-        );
+        tracing::error!(clients = handles.len(), "no thread to drop MQTT clients, keeping them");
         std::mem::forget(handles);
     }
 }
@@ -52,25 +49,19 @@ fn keep(receiver: &mpsc::Receiver<Vec<Handle>>) {
     let mut graves: Vec<Grave> = Vec::new();
     loop {
         let arrivals = if graves.is_empty() {
-            receiver
-                .recv()
-                .map_err(|_| mpsc::RecvTimeoutError::Disconnected)
+            receiver.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected)
         } else {
             receiver.recv_timeout(ROUND)
         };
         match arrivals {
-            Ok(handles) => graves.extend(handles.into_iter().map(|handle| Grave {
-                handle,
-                quiet_since: None,
-            })),
+            Ok(handles) => {
+                graves.extend(handles.into_iter().map(|handle| Grave { handle, quiet_since: None }))
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => return std::mem::forget(graves),
         }
         let now = Instant::now();
-        graves = graves
-            .into_iter()
-            .filter_map(|grave| visit(grave, now))
-            .collect();
+        graves = graves.into_iter().filter_map(|grave| visit(grave, now)).collect();
     }
 }
 

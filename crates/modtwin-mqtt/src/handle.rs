@@ -99,10 +99,7 @@ impl Handle {
         let state = Arc::new(State {
             line: Arc::clone(line),
             link,
-            stage: watch::Sender::new(Stage {
-                epoch: Epoch(u64::MAX),
-                phase: Phase::Over,
-            }),
+            stage: watch::Sender::new(Stage { epoch: Epoch(u64::MAX), phase: Phase::Over }),
             unsettled: AtomicUsize::new(0),
             spent: AtomicBool::new(false),
             connect_tokens: AtomicUsize::new(0),
@@ -119,11 +116,7 @@ impl Handle {
         });
         let losses = Arc::clone(&state);
         client.set_connection_lost_callback(move |_| losses.broke());
-        Ok(Self {
-            identity,
-            state,
-            client,
-        })
+        Ok(Self { identity, state, client })
     }
 }
 
@@ -152,10 +145,7 @@ pub(crate) fn client(identity: &Identity) -> paho_mqtt::Result<AsyncClient> {
 impl State {
     /// Takes up a new epoch. Only while the phase is `Over`, on the engine's thread.
     pub(crate) fn begin(&self, epoch: Epoch) {
-        self.stage.send_replace(Stage {
-            epoch,
-            phase: Phase::Connecting,
-        });
+        self.stage.send_replace(Stage { epoch, phase: Phase::Connecting });
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -189,11 +179,7 @@ impl State {
     /// Said with the stage locked, so that `Lost` can only come after it.
     pub(crate) fn opened(&self, epoch: Epoch) {
         self.stage.send_if_modified(|stage| {
-            let fits = *stage
-                == Stage {
-                    epoch,
-                    phase: Phase::Connecting,
-                };
+            let fits = *stage == Stage { epoch, phase: Phase::Connecting };
             if fits {
                 stage.phase = Phase::Open;
                 self.line.say(epoch, LinkStatus::Connected);
@@ -205,11 +191,7 @@ impl State {
     /// `Open` → `Closing`; `false` where there is nothing to close.
     pub(crate) fn closing(&self, epoch: Epoch) -> bool {
         self.stage.send_if_modified(|stage| {
-            let fits = *stage
-                == Stage {
-                    epoch,
-                    phase: Phase::Open,
-                };
+            let fits = *stage == Stage { epoch, phase: Phase::Open };
             if fits {
                 stage.phase = Phase::Closing;
             }
@@ -231,10 +213,7 @@ impl State {
     /// Orders the end of the connection.
     pub(crate) fn close(&self, epoch: Epoch) {
         // Without an engine there is no connection either.
-        let _ = self.commands.send(Command::Close {
-            link: self.link,
-            epoch,
-        });
+        let _ = self.commands.send(Command::Close { link: self.link, epoch });
     }
 
     /// paho's callback: a message.
@@ -247,7 +226,10 @@ impl State {
             // paho hands messages out after CONNACK only; the attempt's task was not as fast.
             self.opened(epoch);
         }
-        // `Message::topic` panics where the topic is not UTF-8, `Display` says it with an error.
+        // `Message::topic` panics where the topic is not UTF-8, `Display` says it with an error. Not
+        // a full protection: paho-mqtt 0.14 itself unwraps the topic before it calls us, and aborts
+        // the process where it is not UTF-8 or holds a NUL (async_client.rs, `on_message_arrived`).
+        // Only a hub whose certificate was accepted can send such a topic.
         if write!(Void, "{message}").is_err() {
             self.fail(epoch, fault::bad_topic());
             return;
@@ -280,8 +262,7 @@ impl State {
                 // its token, or the time limit on it, ends this phase.
                 Phase::Closing | Phase::Over => return false,
             }
-            self.line
-                .end(stage.epoch, LinkStatus::Lost(fault::closed()));
+            self.line.end(stage.epoch, LinkStatus::Lost(fault::closed()));
             stage.phase = Phase::Over;
             true
         });
@@ -316,11 +297,7 @@ pub(crate) struct ConnectToken {
 impl ConnectToken {
     pub(crate) fn new(token: paho_mqtt::ConnectToken, state: &Arc<State>) -> Self {
         state.connect_tokens.fetch_add(1, Ordering::SeqCst);
-        Self {
-            token: Some(token),
-            settled: false,
-            state: Arc::clone(state),
-        }
+        Self { token: Some(token), settled: false, state: Arc::clone(state) }
     }
 
     /// Waits for the outcome. Safe to cancel; polling takes the token's own lock only.
@@ -347,9 +324,7 @@ impl Drop for ConnectToken {
 
 impl fmt::Debug for ConnectToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConnectToken")
-            .field("settled", &self.settled)
-            .finish_non_exhaustive()
+        f.debug_struct("ConnectToken").field("settled", &self.settled).finish_non_exhaustive()
     }
 }
 

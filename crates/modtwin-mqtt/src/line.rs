@@ -32,13 +32,7 @@ impl Line {
             status,
             messages,
         };
-        (
-            line,
-            LinkEvents {
-                status: status_out,
-                messages: messages_out,
-            },
-        )
+        (line, LinkEvents { status: status_out, messages: messages_out })
     }
 
     /// Lets `epoch` speak, and no other.
@@ -52,9 +46,7 @@ impl Line {
 
     /// Ends `epoch` without a word; `false` where it had ended before.
     pub(crate) fn retire(&self, epoch: Epoch) -> bool {
-        self.live
-            .compare_exchange(epoch.0, NONE, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        self.live.compare_exchange(epoch.0, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Says something that does not end the epoch.
@@ -76,10 +68,7 @@ impl Line {
 
     /// Hands a message on; `false` where the queue is full.
     pub(crate) fn deliver(&self, message: InboundMessage) -> bool {
-        !matches!(
-            self.messages.try_send(message),
-            Err(mpsc::error::TrySendError::Full(_))
-        )
+        !matches!(self.messages.try_send(message), Err(mpsc::error::TrySendError::Full(_)))
     }
 }
 

@@ -27,12 +27,7 @@ pub struct Link {
 
 impl Link {
     pub(crate) fn new(id: u64, line: Line, engine: Arc<Shared>) -> Self {
-        Self {
-            id,
-            line: Arc::new(line),
-            engine,
-            epoch: None,
-        }
+        Self { id, line: Arc::new(line), engine, epoch: None }
     }
 
     /// Sends word to the engine; without one the epoch has ended.
@@ -44,13 +39,7 @@ impl Link {
 
     fn give_up(&self, epoch: Epoch, fault: Fault) {
         if self.line.end(epoch, LinkStatus::Lost(fault)) {
-            self.order(
-                epoch,
-                Command::Close {
-                    link: self.id,
-                    epoch,
-                },
-            );
+            self.order(epoch, Command::Close { link: self.id, epoch });
         }
     }
 }
@@ -74,46 +63,25 @@ impl HubLink for Link {
 
     fn subscribe(&mut self, filters: &[&str]) {
         let Some(epoch) = self.epoch else { return };
-        if let Some(bad) = filters
-            .iter()
-            .find(|filter| filter.is_empty() || filter.contains('\0'))
+        if let Some(bad) = filters.iter().find(|filter| filter.is_empty() || filter.contains('\0'))
         {
             let detail = format!("the topic filter {bad:?} is no filter");
             return self.give_up(epoch, Fault::new(Reason::HubError, detail));
         }
         let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
-        self.order(
-            epoch,
-            Command::Subscribe {
-                link: self.id,
-                epoch,
-                filters,
-            },
-        );
+        self.order(epoch, Command::Subscribe { link: self.id, epoch, filters });
     }
 
     fn publish(&mut self, topic: &str, payload: Vec<u8>) {
         let Some(epoch) = self.epoch else { return };
         if topic.is_empty() || topic.contains('\0') || i32::try_from(payload.len()).is_err() {
-            let detail = format!(
-                "{} bytes to the topic {topic:?} are no message",
-                payload.len()
-            );
+            let detail = format!("{} bytes to the topic {topic:?} are no message", payload.len());
             return self.give_up(epoch, Fault::new(Reason::HubError, detail));
         }
         match Place::take(&self.line, OUTBOUND_QUEUE) {
             Some(place) => {
                 let topic = topic.to_owned();
-                self.order(
-                    epoch,
-                    Command::Publish {
-                        link: self.id,
-                        epoch,
-                        topic,
-                        payload,
-                        place,
-                    },
-                );
+                self.order(epoch, Command::Publish { link: self.id, epoch, topic, payload, place });
             }
             None => self.give_up(epoch, fault::stuck(OUTBOUND_QUEUE)),
         }
@@ -124,10 +92,7 @@ impl HubLink for Link {
             && self.line.retire(epoch)
         {
             // Without an engine there is no connection either.
-            let _ = self.engine.commands.send(Command::Close {
-                link: self.id,
-                epoch,
-            });
+            let _ = self.engine.commands.send(Command::Close { link: self.id, epoch });
         }
     }
 }

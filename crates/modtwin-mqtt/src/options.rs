@@ -46,13 +46,7 @@ pub(crate) async fn check(request: &ConnectRequest) -> Result<Checked, Fault> {
         })?,
     };
     readable("trusted authorities", &trusted_ca).await?;
-    if let Credential::X509 {
-        certificate,
-        private_key,
-        password,
-        ..
-    } = &request.credential
-    {
+    if let Credential::X509 { certificate, private_key, password, .. } = &request.credential {
         readable("certificate", certificate).await?;
         readable("private key", private_key).await?;
         no_nul(
@@ -64,10 +58,7 @@ pub(crate) async fn check(request: &ConnectRequest) -> Result<Checked, Fault> {
         server_uri: server_uri(&request.host, request.port),
         client_id: request.client_id.clone(),
     };
-    Ok(Checked {
-        identity,
-        trusted_ca,
-    })
+    Ok(Checked { identity, trusted_ca })
 }
 
 /// What to hand to paho, for an attempt that may take `remaining`.
@@ -106,19 +97,10 @@ fn tls(credential: &Credential, trusted_ca: &Path) -> Result<SslOptions, Fault> 
         // `SSLSocket_createContext`): suites that only TLS 1.2 knows are what rules out older
         // versions. TLS 1.3 has suites of its own, which stay on.
         .enabled_cipher_suites(TLS12_SUITES);
-    tls.trust_store(trusted_ca)
-        .map_err(|_| odd_path(trusted_ca))?;
-    if let Credential::X509 {
-        certificate,
-        private_key,
-        password,
-        ..
-    } = credential
-    {
-        tls.key_store(certificate)
-            .map_err(|_| odd_path(certificate))?;
-        tls.private_key(private_key)
-            .map_err(|_| odd_path(private_key))?;
+    tls.trust_store(trusted_ca).map_err(|_| odd_path(trusted_ca))?;
+    if let Credential::X509 { certificate, private_key, password, .. } = credential {
+        tls.key_store(certificate).map_err(|_| odd_path(certificate))?;
+        tls.private_key(private_key).map_err(|_| odd_path(private_key))?;
         // Never none: OpenSSL would ask on the terminal for the password of an encrypted key, with
         // paho's lock held. A key that needs no password never looks at it.
         let password = password
@@ -140,28 +122,18 @@ fn server_uri(host: &str, port: u16) -> String {
 }
 
 fn no_nul(what: &str, text: &str) -> Result<(), Fault> {
-    if text.contains('\0') {
-        Err(config(format!("the {what} contains a NUL")))
-    } else {
-        Ok(())
-    }
+    if text.contains('\0') { Err(config(format!("the {what} contains a NUL"))) } else { Ok(()) }
 }
 
 async fn readable(what: &str, path: &Path) -> Result<(), Fault> {
     match tokio::fs::File::open(path).await {
         Ok(_) => Ok(()),
-        Err(error) => Err(config(format!(
-            "cannot read the {what} `{}`: {error}",
-            path.display()
-        ))),
+        Err(error) => Err(config(format!("cannot read the {what} `{}`: {error}", path.display()))),
     }
 }
 
 fn odd_path(path: &Path) -> Fault {
-    config(format!(
-        "the path `{}` is not UTF-8 or contains a NUL",
-        path.display()
-    ))
+    config(format!("the path `{}` is not UTF-8 or contains a NUL", path.display()))
 }
 
 fn config(detail: String) -> Fault {
@@ -207,10 +179,7 @@ mod tests {
             ("127.0.0.1", "ssl://127.0.0.1:8883"),
             ("::1", "ssl://[::1]:8883"),
         ] {
-            assert_eq!(
-                check(&request(host)).await.unwrap().identity.server_uri,
-                uri
-            );
+            assert_eq!(check(&request(host)).await.unwrap().identity.server_uri, uri);
         }
     }
 
@@ -234,10 +203,6 @@ mod tests {
         };
         let fault = check(&bad).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Config);
-        assert!(
-            fault.detail.contains("/nowhere/leaf.pem"),
-            "{}",
-            fault.detail
-        );
+        assert!(fault.detail.contains("/nowhere/leaf.pem"), "{}", fault.detail);
     }
 }

@@ -59,9 +59,6 @@ mod tests {
         let second = folder.path().join("second.pem");
         std::fs::write(&second, "").unwrap();
         let second_text = second.to_str().unwrap();
-        assert_eq!(
-            choose(None, &["/nowhere/a", second_text]),
-            Ok(second.clone())
-        );
+        assert_eq!(choose(None, &["/nowhere/a", second_text]), Ok(second.clone()));
     }
 }

@@ -27,19 +27,9 @@ pub(crate) enum Command {
     /// Begin a connection.
     Open(Box<Open>),
     /// Subscribe, one SUBSCRIBE a filter.
-    Subscribe {
-        link: u64,
-        epoch: Epoch,
-        filters: Vec<String>,
-    },
+    Subscribe { link: u64, epoch: Epoch, filters: Vec<String> },
     /// Publish with QoS 0.
-    Publish {
-        link: u64,
-        epoch: Epoch,
-        topic: String,
-        payload: Vec<u8>,
-        place: Place,
-    },
+    Publish { link: u64, epoch: Epoch, topic: String, payload: Vec<u8>, place: Place },
     /// Send DISCONNECT, if that epoch is connected.
     Close { link: u64, epoch: Epoch },
     /// Part with a link's client.
@@ -125,14 +115,7 @@ impl Worker {
         runtime: tokio::runtime::Handle,
         anchor: AsyncClient,
     ) -> Self {
-        Self {
-            commands,
-            sender,
-            runtime,
-            anchor,
-            slots: HashMap::new(),
-            replaced: Vec::new(),
-        }
+        Self { commands, sender, runtime, anchor, slots: HashMap::new(), replaced: Vec::new() }
     }
 
     /// Works until told to stop.
@@ -140,24 +123,9 @@ impl Worker {
         while let Ok(command) = self.commands.recv() {
             match command {
                 Command::Open(open) => self.open(*open),
-                Command::Subscribe {
-                    link,
-                    epoch,
-                    filters,
-                } => self.subscribe(link, epoch, filters),
-                Command::Publish {
-                    link,
-                    epoch,
-                    topic,
-                    payload,
-                    place,
-                } => {
-                    self.publish(
-                        link,
-                        epoch,
-                        Message::new(topic, payload, QoS::AtMostOnce),
-                        place,
-                    );
+                Command::Subscribe { link, epoch, filters } => self.subscribe(link, epoch, filters),
+                Command::Publish { link, epoch, topic, payload, place } => {
+                    self.publish(link, epoch, Message::new(topic, payload, QoS::AtMostOnce), place);
                 }
                 Command::Close { link, epoch } => self.close(link, epoch),
                 Command::Remove { link } => self.remove(link),
@@ -176,11 +144,8 @@ impl Worker {
     }
 
     fn open(&mut self, open: Open) {
-        let reply = if open.line.is_live(open.epoch) {
-            self.begin(&open)
-        } else {
-            OpenReply::Retired
-        };
+        let reply =
+            if open.line.is_live(open.epoch) { self.begin(&open) } else { OpenReply::Retired };
         // A receiver that is gone gives its tokens back, which accounts for them.
         let _ = open.reply.send(reply);
     }
@@ -214,11 +179,7 @@ impl Worker {
         state.begin(open.epoch);
         let token = ConnectToken::new(handle.client.connect(open.options.clone()), &state);
         self.slots.insert(open.link, Slot { handle, calls });
-        OpenReply::Opened(Opened {
-            token,
-            state,
-            calls: calls_out,
-        })
+        OpenReply::Opened(Opened { token, state, calls: calls_out })
     }
 
     /// The link's slot, if it carries that epoch, which still counts.
@@ -238,10 +199,7 @@ impl Worker {
         let subscriptions = filters
             .into_iter()
             .map(|filter| {
-                let token = slot
-                    .handle
-                    .client
-                    .subscribe(filter.as_str(), QoS::AtLeastOnce);
+                let token = slot.handle.client.subscribe(filter.as_str(), QoS::AtLeastOnce);
                 (filter, token)
             })
             .collect();
@@ -262,15 +220,8 @@ impl Worker {
         let account = Unsettled::new(state);
         match slot.handle.client.try_publish(message) {
             Ok(token) => {
-                let kind = CallKind::Delivery {
-                    token: token.into(),
-                    _place: place,
-                };
-                let _ = slot.calls.send(Call {
-                    kind,
-                    issued: Instant::now(),
-                    _account: account,
-                });
+                let kind = CallKind::Delivery { token: token.into(), _place: place };
+                let _ = slot.calls.send(Call { kind, issued: Instant::now(), _account: account });
             }
             Err(error) => state.fail(epoch, unsent(&error)),
         }
@@ -284,8 +235,7 @@ impl Worker {
         let mut carriers = carriers.filter(|handle| handle.state.link == link);
         if let Some(handle) = carriers.find(|handle| handle.state.closing(epoch)) {
             let token = disconnect(&handle.client);
-            self.runtime
-                .spawn(watch_close(token, Arc::clone(&handle.state), epoch));
+            self.runtime.spawn(watch_close(token, Arc::clone(&handle.state), epoch));
         }
     }
 
@@ -315,17 +265,12 @@ impl Worker {
             .iter()
             .map(|(link, slot)| (*link, slot.handle.state.stage().epoch))
             .chain(
-                self.replaced
-                    .iter()
-                    .map(|handle| (handle.state.link, handle.state.stage().epoch)),
+                self.replaced.iter().map(|handle| (handle.state.link, handle.state.stage().epoch)),
             )
             .collect();
         for (link, epoch) in carriers {
             if let Some(slot) = self.slots.get(&link) {
-                slot.handle
-                    .state
-                    .line
-                    .end(epoch, LinkStatus::Lost(fault::engine_gone()));
+                slot.handle.state.line.end(epoch, LinkStatus::Lost(fault::engine_gone()));
             }
             self.close(link, epoch);
         }
@@ -352,11 +297,7 @@ fn unsent(error: &Error) -> Fault {
 }
 
 fn disconnect(client: &AsyncClient) -> Token {
-    client.disconnect(
-        DisconnectOptionsBuilder::new()
-            .timeout(DISCONNECT_FLUSH)
-            .finalize(),
-    )
+    client.disconnect(DisconnectOptionsBuilder::new().timeout(DISCONNECT_FLUSH).finalize())
 }
 
 /// Ends the phase `Closing`: by the DISCONNECT's token or, where it never comes, by time.
@@ -390,8 +331,6 @@ impl fmt::Debug for Open {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call")
-            .field("issued", &self.issued)
-            .finish_non_exhaustive()
+        f.debug_struct("Call").field("issued", &self.issued).finish_non_exhaustive()
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use modtwin_core::message::{Request, RequestId};
-use modtwin_core::session::{AckRefused, Effect, Notice, Session, Taken};
+use modtwin_core::session::{AckRefused, Effect, Notice, Session, Status, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
 use modtwin_wire::{Inbound, SUBSCRIPTIONS};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, error, info, warn};
 
 use crate::credential::Credential;
 use crate::handle::{AckError, Acknowledgement, Command, ReportError};
@@ -61,7 +61,7 @@ pub(crate) struct Driver<'a> {
     renew_at: Option<Instant>,
     log_limit: LogLimit,
     view_changed: bool,
-    last_status: (HubState, Reason),
+    last_logged: (HubState, Reason, String),
 }
 
 impl<'a> Driver<'a> {
@@ -93,7 +93,7 @@ impl<'a> Driver<'a> {
             renew_at: None,
             log_limit: LogLimit::default(),
             view_changed: true,
-            last_status: (HubState::Connecting, Reason::Starting),
+            last_logged: (HubState::Connecting, Reason::Starting, String::new()),
         }
     }
 
@@ -271,23 +271,7 @@ impl<'a> Driver<'a> {
         if !std::mem::take(&mut self.view_changed) {
             return;
         }
-        let status = self.session.status();
-        let seen = (status.state, status.reason);
-        if seen != self.last_status {
-            self.last_status = seen;
-            let detail = status.detail.as_deref().unwrap_or_default();
-            match status.state {
-                HubState::Connected => info!(reason = ?status.reason, detail, "connected to the hub"),
-                HubState::Connecting => debug!(reason = ?status.reason, detail, "connecting"),
-                HubState::Disconnected if status.reason == Reason::Stopping => info!("stopping"),
-                HubState::Disconnected => {
-                    warn!(reason = ?status.reason, detail, "not connected, will try again");
-                }
-                HubState::Disabled => {
-                    tracing::error!(reason = ?status.reason, detail, "disabled until this is mended");
-                }
-            }
-        }
+        self.log_status();
         self.ends.connects = self.around.earlier_connects + self.session.connects();
         let (session, around) = (&self.session, &self.around);
         self.ends.view.send_if_modified(|published| {
@@ -300,20 +284,45 @@ impl<'a> Driver<'a> {
         });
     }
 
+    /// Logs what is news: not every attempt, but every change of why there is no connection.
+    fn log_status(&mut self) {
+        let Status { state, reason, detail, .. } = self.session.status().clone();
+        if state == HubState::Connecting {
+            return;
+        }
+        let news = (state, reason, detail.unwrap_or_default());
+        if news == self.last_logged {
+            return;
+        }
+        let detail = &news.2;
+        match state {
+            HubState::Connecting => {}
+            HubState::Connected if reason == Reason::Ok => info!("connected to the hub"),
+            HubState::Connected => warn!(%reason, detail, "connected to the hub, which holds us up"),
+            HubState::Disconnected if reason == Reason::Stopping => info!("stopping"),
+            HubState::Disconnected => warn!(%reason, detail, "not connected, will try again"),
+            HubState::Disabled => error!(%reason, detail, "disabled until this is mended"),
+        }
+        self.last_logged = news;
+    }
+
     /// Waits for its turn and reads the credential, off the loop.
     fn prepare_connect(&mut self) {
         self.ends.epoch += 1;
         let epoch = Epoch(self.ends.epoch);
         let governor = self.ends.ports.governor.clone();
         let credentials = Arc::clone(&self.ends.ports.credentials);
-        self.jobs.spawn(async move {
+        let prepare = async move {
             governor.admit().await;
-            let loaded = tokio::task::spawn_blocking(move || credentials.load()).await;
+            let span = tracing::Span::current();
+            let load = move || span.in_scope(|| credentials.load());
+            let loaded = tokio::task::spawn_blocking(load).await;
             let credential = loaded.unwrap_or_else(|_panicked| {
                 Err(Fault::new(Reason::Config, "reading the credential failed unexpectedly"))
             });
             Job::Prepared(epoch, credential)
-        });
+        };
+        self.jobs.spawn(prepare.in_current_span());
     }
 
     fn prepared(&mut self, epoch: Epoch, credential: Result<Credential, Fault>) {
@@ -386,7 +395,7 @@ impl<'a> Driver<'a> {
             }
             Err(error) => {
                 if self.around.storage_problem.is_none() {
-                    tracing::error!(%error, "state can't be written, reports are refused until it can");
+                    error!(%error, "state can't be written, reports are refused until it can");
                 }
                 self.around.storage_problem = Some(error.to_string());
             }

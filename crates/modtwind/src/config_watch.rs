@@ -1,10 +1,13 @@
 //! Notices that config or credential files changed on disk.
 //!
 //! Watches folders, not files: fleet tools write beside and rename, swap symlinks, or replace
-//! whole folders. What changed is not told, only that something did, once it has been quiet for
-//! a moment; whoever hears it reads the files again and compares.
+//! whole folders. What changed is not told, only that something may have, once it has been quiet
+//! for a moment; whoever hears it compares [`fingerprint`]s, because other files may live in the
+//! same folders, log files among them.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,11 +76,39 @@ impl ConfigWatch {
     }
 }
 
+/// What tells one state of a file from another without reading it; symlinks are followed.
+///
+/// None where there is no such file.
+pub(crate) type Fingerprint = Vec<Option<(u64, u64, u64, i64, i64)>>;
+
+/// The fingerprint of `files`.
+pub(crate) fn fingerprint<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Fingerprint {
+    let one = |file: &PathBuf| {
+        let found = fs::metadata(file).ok()?;
+        Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+    };
+    files.into_iter().map(one).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+
+    #[test]
+    fn a_swapped_symlink_changes_the_fingerprint_and_reading_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("old.pem"), "a").unwrap();
+        fs::write(path("new.pem"), "b").unwrap();
+        std::os::unix::fs::symlink(path("old.pem"), path("live.pem")).unwrap();
+        let files = [path("live.pem"), path("missing.pem")];
+        let before = fingerprint(&files);
+        fs::read(path("live.pem")).unwrap();
+        assert_eq!(fingerprint(&files), before);
+        std::os::unix::fs::symlink(path("new.pem"), path("swap")).unwrap();
+        fs::rename(path("swap"), path("live.pem")).unwrap();
+        assert_ne!(fingerprint(&files), before);
+    }
 
     async fn notices(change: impl FnOnce(&Path)) {
         let folder = tempfile::tempdir().unwrap();

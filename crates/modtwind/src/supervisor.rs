@@ -17,7 +17,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tracing::{error, info, warn};
 
-use crate::config_watch::ConfigWatch;
+use crate::config_watch::{ConfigWatch, fingerprint};
 use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply};
 use crate::systemd::{ServiceManager, watchdog_interval};
 use crate::unit::{Replacement, Unit};
@@ -78,7 +78,8 @@ impl Supervisor {
         let mut units = Vec::new();
         for module in &parts.config.modules {
             let (handle, seat) = parts.workshop.open(&parts.config.hub, module).await;
-            units.push(Unit::new(Arc::new(module.clone()), handle, seat));
+            let files = fingerprint(&parts.workshop.credential_paths(module));
+            units.push(Unit::new(Arc::new(module.clone()), handle, seat, files));
         }
         let registry = watch::Sender::new(Arc::new(registry(&parts, &units)));
         let files = ConfigWatch::start(&parts.config_path, &credential_folders(&parts));
@@ -148,7 +149,7 @@ impl Supervisor {
             Event::RestartDue => self.restart_due(),
             Event::FilesChanged => {
                 let _logged = self.reload().await;
-                self.wake_disabled().await;
+                self.wake_mended().await;
             }
             Event::Tick => self.tick(),
             Event::Responsive(true) => self.manager.alive(),
@@ -295,15 +296,19 @@ impl Supervisor {
 
     async fn open_unit(&mut self, module: Arc<Module>) -> Unit {
         let (handle, seat) = self.parts.workshop.open(&self.parts.config.hub, &module).await;
-        let mut unit = Unit::new(module, handle, seat);
+        let files = fingerprint(&self.parts.workshop.credential_paths(&module));
+        let mut unit = Unit::new(module, handle, seat, files);
         unit.start(&mut self.tasks);
         unit
     }
 
     /// Files were touched: modules that wait for somebody to mend theirs look at them now.
-    async fn wake_disabled(&self) {
-        for unit in &self.units {
-            if unit.handle.view().hub.state == HubState::Disabled {
+    async fn wake_mended(&mut self) {
+        for unit in &mut self.units {
+            let files = fingerprint(&self.parts.workshop.credential_paths(&unit.module));
+            let touched = std::mem::replace(&mut unit.credential_files, files.clone()) != files;
+            if touched && unit.handle.view().hub.state == HubState::Disabled {
+                info!(module = %unit.module.id, "credential files changed, trying them");
                 unit.handle.reconnect().await;
             }
         }
@@ -353,7 +358,8 @@ fn registry(parts: &Parts, units: &[Unit]) -> Registry {
 }
 
 fn credential_folders(parts: &Parts) -> BTreeSet<PathBuf> {
-    parts.config.modules.iter().flat_map(|module| parts.workshop.credential_folders(module)).collect()
+    let files = parts.config.modules.iter().flat_map(|module| parts.workshop.credential_paths(module));
+    files.filter_map(|file| file.parent().map(PathBuf::from)).collect()
 }
 
 fn outcome(diff: &ConfigDiff, old: &Config, new: &Config) -> ReloadOutcome {

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::config_watch::Fingerprint;
+
 /// How many crashes within [`WINDOW`] are too many.
 const BUDGET: usize = 5;
 /// How long a crash counts.
@@ -23,6 +25,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 pub(crate) struct Unit {
     pub(crate) module: Arc<Module>,
     pub(crate) handle: ModuleHandle,
+    /// The credential files as last looked at.
+    pub(crate) credential_files: Fingerprint,
     seat: Seat,
     stop: watch::Sender<bool>,
     task: Option<AbortHandle>,
@@ -43,10 +47,16 @@ pub(crate) enum Replacement {
 }
 
 impl Unit {
-    pub(crate) fn new(module: Arc<Module>, handle: ModuleHandle, seat: Seat) -> Self {
+    pub(crate) fn new(
+        module: Arc<Module>,
+        handle: ModuleHandle,
+        seat: Seat,
+        credential_files: Fingerprint,
+    ) -> Self {
         Self {
             module,
             handle,
+            credential_files,
             seat,
             stop: watch::Sender::new(false),
             task: None,

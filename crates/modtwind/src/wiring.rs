@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use modtwin_config::{Acknowledge, Credential, FileRefError, Hub, Module};
@@ -18,6 +18,7 @@ use modtwin_session::credential::{self, CredentialSource};
 use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
+use tracing::warn;
 
 use crate::store::StateFolder;
 
@@ -56,16 +57,21 @@ impl Workshop {
         Seat::open(config, ports).await
     }
 
-    /// The folders in which the module's credential files are.
-    pub(crate) fn credential_folders(&self, module: &Module) -> Vec<PathBuf> {
-        let files = match self.credential_files(&module.credential) {
-            Ok(CredentialFiles::X509(files)) => vec![files.certificate, files.private_key],
+    /// The module's credential files, as far as the config can be resolved.
+    pub(crate) fn credential_paths(&self, module: &Module) -> Vec<PathBuf> {
+        match self.credential_files(&module.credential) {
+            Ok(CredentialFiles::X509(files)) => {
+                let password = files.private_key_password_file;
+                [Some(files.certificate), Some(files.private_key), password]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
             Ok(CredentialFiles::ConnectionString(file) | CredentialFiles::SharedAccessKey(file)) => {
                 vec![file]
             }
             Err(_not_under_systemd) => Vec::new(),
-        };
-        files.iter().filter_map(|file| file.parent()).map(PathBuf::from).collect()
+        }
     }
 
     fn credentials(&self, hub: &Hub, module: &Module) -> ConfiguredCredential {
@@ -77,7 +83,7 @@ impl Workshop {
                 files,
             )
         });
-        ConfiguredCredential { credential }
+        ConfiguredCredential { credential, warned: Mutex::default() }
     }
 
     fn credential_files(&self, credential: &Credential) -> Result<CredentialFiles, FileRefError> {
@@ -133,6 +139,22 @@ fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
 #[derive(Debug)]
 struct ConfiguredCredential {
     credential: Result<ModuleCredential, FileRefError>,
+    /// What was warned of last: it is said once, not at every connect. A mutex because the port
+    /// is shared with blocking threads; one at a time uses it.
+    warned: Mutex<Vec<String>>,
+}
+
+impl ConfiguredCredential {
+    fn warn_of(&self, warnings: &[modtwin_credentials::Warning]) {
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if *warned != warnings {
+            for warning in &warnings {
+                warn!(warning, "the credential works, but should be mended");
+            }
+            *warned = warnings;
+        }
+    }
 }
 
 impl CredentialSource for ConfiguredCredential {
@@ -151,20 +173,14 @@ impl CredentialSource for ConfiguredCredential {
         })?;
         Ok(match loaded {
             Loaded::X509 { certificate, private_key, password, not_after, warnings } => {
-                warn_of(&warnings);
+                self.warn_of(&warnings);
                 credential::Credential::X509 { certificate, private_key, password, expires: not_after }
             }
             Loaded::Sas { token, expires, warnings } => {
-                warn_of(&warnings);
+                self.warn_of(&warnings);
                 credential::Credential::Token { token, expires }
             }
         })
-    }
-}
-
-fn warn_of(warnings: &[modtwin_credentials::Warning]) {
-    for warning in warnings {
-        tracing::warn!(%warning, "the credential works, but should be mended");
     }
 }
 

@@ -42,10 +42,7 @@ pub(crate) fn system_packages() -> anyhow::Result<()> {
     }
     let still = self::missing();
     if !still.is_empty() {
-        bail!(
-            "installed the packages, but still can't find {}",
-            names(&still)
-        );
+        bail!("installed the packages, but still can't find {}", names(&still));
     }
     terminal::line("installed");
     Ok(())
@@ -81,19 +78,18 @@ pub(crate) fn rust_components() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says whether `cargo deny` can be run; it is asked for by nobody who only wants the tests.
+pub(crate) fn has_cargo_deny() -> bool {
+    succeeds(Command::new("cargo").args(["deny", "--version"]))
+}
+
 fn names(requirements: &[Requirement]) -> String {
-    let words: Vec<&str> = requirements
-        .iter()
-        .map(|requirement| requirement.describe())
-        .collect();
+    let words: Vec<&str> = requirements.iter().map(|requirement| requirement.describe()).collect();
     words.join(", ")
 }
 
 fn missing() -> Vec<Requirement> {
-    Requirement::ALL
-        .into_iter()
-        .filter(|requirement| !is_met(*requirement))
-        .collect()
+    Requirement::ALL.into_iter().filter(|requirement| !is_met(*requirement)).collect()
 }
 
 fn is_met(requirement: Requirement) -> bool {
@@ -127,16 +123,11 @@ fn succeeds(command: &mut Command) -> bool {
 
 /// Asks `id`, which every Linux has, rather than link a library for one number.
 fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
 fn run_install(words: &[&str]) -> anyhow::Result<()> {
-    let (program, arguments) = words
-        .split_first()
-        .context("an install command has no words")?;
+    let (program, arguments) = words.split_first().context("an install command has no words")?;
     let output = Command::new(program)
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -145,12 +136,7 @@ fn run_install(words: &[&str]) -> anyhow::Result<()> {
         .with_context(|| format!("cannot run `{program}`"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed ({}):\n{}",
-            words.join(" "),
-            output.status,
-            said.trim()
-        );
+        bail!("`{}` failed ({}):\n{}", words.join(" "), output.status, said.trim());
     }
     Ok(())
 }

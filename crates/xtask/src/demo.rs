@@ -37,10 +37,7 @@ pub(crate) fn run(root: &Path, keep: bool, modules: u16) -> anyhow::Result<ExitC
 
 fn build(root: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args(["build", "--locked"])
-        .current_dir(root)
-        .stdin(Stdio::null());
+    command.args(["build", "--locked"]).current_dir(root).stdin(Stdio::null());
     for program in PROGRAMS {
         command.args(["--package", program]);
     }

@@ -18,13 +18,8 @@ pub(crate) enum Requirement {
 
 impl Requirement {
     /// Every requirement, in the order in which they are looked for.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::CCompiler,
-        Self::Make,
-        Self::Cmake,
-        Self::PkgConfig,
-        Self::OpensslHeaders,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::CCompiler, Self::Make, Self::Cmake, Self::PkgConfig, Self::OpensslHeaders];
 
     /// Says what is missing, in words.
     pub(crate) fn describe(self) -> &'static str {
@@ -90,10 +85,8 @@ impl Family {
 /// Returns `commands` as one line for a shell, each through `sudo` where the reader is not root.
 pub(crate) fn shell_line(commands: &[Vec<&str>], with_sudo: bool) -> String {
     let prefix = if with_sudo { "sudo " } else { "" };
-    let lines: Vec<String> = commands
-        .iter()
-        .map(|words| format!("{prefix}{}", words.join(" ")))
-        .collect();
+    let lines: Vec<String> =
+        commands.iter().map(|words| format!("{prefix}{}", words.join(" "))).collect();
     lines.join(" && ")
 }
 

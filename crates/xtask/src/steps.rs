@@ -48,21 +48,14 @@ pub(crate) fn run(root: &Path, steps: &[Step]) -> anyhow::Result<ExitCode> {
         ));
         let began = Instant::now();
         let passed = run_one(root, step, &mut totals)?;
-        outcomes.push(Outcome {
-            step: *step,
-            passed,
-            took: began.elapsed(),
-        });
+        outcomes.push(Outcome { step: *step, passed, took: began.elapsed() });
     }
     Ok(summary(&outcomes, &totals, started.elapsed()))
 }
 
 fn shown(step: &Step) -> String {
-    let mut words: Vec<String> = step
-        .environment
-        .iter()
-        .map(|(name, value)| format!("{name}=\"{value}\""))
-        .collect();
+    let mut words: Vec<String> =
+        step.environment.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     words.push("cargo".to_owned());
     words.extend(step.arguments.iter().map(|argument| (*argument).to_owned()));
     words.join(" ")
@@ -78,14 +71,9 @@ fn run_one(root: &Path, step: &Step, totals: &mut TestTotals) -> anyhow::Result<
     if !step.counts_tests {
         return Ok(command.status().context("cannot run cargo")?.success());
     }
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run cargo")?;
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
     if let Some(output) = child.stdout.take() {
-        totals
-            .read_along(output)
-            .context("cannot read what cargo says")?;
+        totals.read_along(output).context("cannot read what cargo says")?;
     }
     Ok(child.wait().context("cannot wait for cargo")?.success())
 }

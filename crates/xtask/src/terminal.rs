@@ -1,8 +1,5 @@
 //! The one place that prints. Bold only where a person is looking.
-#![expect(
-    clippy::print_stdout,
-    reason = "a command's own words go to its standard output"
-)]
+#![expect(clippy::print_stdout, reason = "a command's own words go to its standard output")]
 #![expect(clippy::print_stderr, reason = "and its complaints to the other one")]
 
 use std::io::IsTerminal;

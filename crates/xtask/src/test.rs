@@ -15,43 +15,21 @@ const FORMAT: Step = Step {
 
 const LINTS: Step = Step {
     name: "lints",
-    arguments: &[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ],
+    arguments: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     environment: &[],
     counts_tests: false,
 };
 
 const RULES: Step = Step {
     name: "repository rules",
-    arguments: &[
-        "test",
-        "--package",
-        "modtwin-tests",
-        "--test",
-        "tidy",
-        "--locked",
-    ],
+    arguments: &["test", "--package", "modtwin-tests", "--test", "tidy", "--locked"],
     environment: &[],
     counts_tests: true,
 };
 
 const UNIT_TESTS: Step = Step {
     name: "unit tests",
-    arguments: &[
-        "test",
-        "--workspace",
-        "--lib",
-        "--bins",
-        "--locked",
-        "--no-fail-fast",
-    ],
+    arguments: &["test", "--workspace", "--lib", "--bins", "--locked", "--no-fail-fast"],
     environment: &[],
     counts_tests: true,
 };
@@ -70,22 +48,38 @@ const DOCUMENTATION: Step = Step {
     counts_tests: false,
 };
 
+/// All but the advisories: their database is on the network.
+const LICENCES: Step = Step {
+    name: "licences and sources",
+    arguments: &["deny", "--config", ".deny.toml", "check", "licenses", "bans", "sources"],
+    environment: &[],
+    counts_tests: false,
+};
+
 /// Installs what is missing, then runs the steps: with `quick` those that take seconds, else all.
 ///
 /// # Errors
 /// Something that the build needs is missing and can't be installed from here.
 pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
-    let steps: &[Step] = if quick {
-        &[FORMAT, RULES, LINTS, UNIT_TESTS]
+    let mut steps = if quick {
+        vec![FORMAT, RULES, LINTS, UNIT_TESTS]
     } else {
-        &[FORMAT, LINTS, TESTS, DOCUMENTATION]
+        vec![FORMAT, LINTS, TESTS, DOCUMENTATION]
     };
+    let with_licences = bootstrap::has_cargo_deny();
+    if with_licences {
+        steps.push(LICENCES);
+    }
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
-    terminal::line(&format!(
-        "cargo xtask test: {}, each with the command that does it",
-        names.join(", ")
-    ));
+    let names = names.join(", ");
+    terminal::line(&format!("cargo xtask test: {names}, each with the command that does it"));
+    if !with_licences {
+        terminal::line(
+            "licences and sources are left out: cargo-deny is not here \
+             (`cargo install --locked cargo-deny`)",
+        );
+    }
     bootstrap::system_packages()?;
     bootstrap::rust_components()?;
-    steps::run(root, steps)
+    steps::run(root, &steps)
 }

@@ -50,9 +50,8 @@ impl TestTotals {
     }
 
     fn count(&mut self, line: &str) {
-        if let Some(name) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+        if let Some(name) =
+            line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"))
         {
             self.failures.push(name.to_owned());
         }
@@ -60,10 +59,8 @@ impl TestTotals {
             return;
         };
         self.programs += 1;
-        let words: Vec<&str> = result
-            .split([' ', '.', ';'])
-            .filter(|word| !word.is_empty())
-            .collect();
+        let words: Vec<&str> =
+            result.split([' ', '.', ';']).filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2) {
             let &[number, label] = pair else { continue };
             let Ok(number) = number.parse::<u64>() else {

@@ -44,18 +44,12 @@ impl Authority {
         let folder = tempfile::tempdir().unwrap();
         let key = key(KeyKind::Ecdsa);
         let mut builder = blank(name, &key);
-        builder
-            .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
-            .unwrap();
+        builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
         let subject = name_of(name);
         builder.set_issuer_name(&subject).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         let own = store(folder.path(), "authority", builder.build(), key);
-        Self {
-            folder,
-            own,
-            count: AtomicU32::new(0),
-        }
+        Self { folder, own, count: AtomicU32::new(0) }
     }
 
     /// The bundle to trust it by.
@@ -72,29 +66,19 @@ impl Authority {
     pub(crate) fn issue(&self, common_name: &str, dns_names: &[&str], kind: KeyKind) -> Issued {
         let key = key(kind);
         let mut builder = blank(common_name, &key);
-        builder
-            .set_issuer_name(self.own.certificate.subject_name())
-            .unwrap();
+        builder.set_issuer_name(self.own.certificate.subject_name()).unwrap();
         if !dns_names.is_empty() {
             let mut names = SubjectAlternativeName::new();
             for name in dns_names {
                 names.dns(name);
             }
-            let names = names
-                .build(&builder.x509v3_context(Some(&self.own.certificate), None))
-                .unwrap();
+            let names =
+                names.build(&builder.x509v3_context(Some(&self.own.certificate), None)).unwrap();
             builder.append_extension(names).unwrap();
         }
-        builder
-            .sign(&self.own.key, MessageDigest::sha256())
-            .unwrap();
+        builder.sign(&self.own.key, MessageDigest::sha256()).unwrap();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        store(
-            self.folder.path(),
-            &format!("{number}"),
-            builder.build(),
-            key,
-        )
+        store(self.folder.path(), &format!("{number}"), builder.build(), key)
     }
 
     /// The key of `issued`, encrypted with `password`.
@@ -125,24 +109,17 @@ fn blank(common_name: &str, key: &PKey<Private>) -> X509Builder {
     serial.rand(63, MsbOption::MAYBE_ZERO, false).unwrap();
     let mut builder = X509::builder().unwrap();
     builder.set_version(2).unwrap();
-    builder
-        .set_serial_number(&serial.to_asn1_integer().unwrap())
-        .unwrap();
+    builder.set_serial_number(&serial.to_asn1_integer().unwrap()).unwrap();
     builder.set_subject_name(&name_of(common_name)).unwrap();
     builder.set_pubkey(key).unwrap();
-    builder
-        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
-        .unwrap();
-    builder
-        .set_not_after(&Asn1Time::days_from_now(2).unwrap())
-        .unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
     builder
 }
 
 fn name_of(common_name: &str) -> openssl::x509::X509Name {
     let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_nid(Nid::COMMONNAME, common_name)
-        .unwrap();
+    name.append_entry_by_nid(Nid::COMMONNAME, common_name).unwrap();
     name.build()
 }
 
@@ -151,10 +128,5 @@ fn store(folder: &Path, stem: &str, certificate: X509, key: PKey<Private>) -> Is
     let key_file = folder.join(format!("{stem}.key.pem"));
     std::fs::write(&certificate_file, certificate.to_pem().unwrap()).unwrap();
     std::fs::write(&key_file, key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    Issued {
-        certificate,
-        key,
-        certificate_file,
-        key_file,
-    }
+    Issued { certificate, key, certificate_file, key_file }
 }

@@ -21,14 +21,8 @@ async fn a_link_connects_subscribes_sends_and_receives() {
                 session.send(&suback(subscribe.id(), &[1])).await;
             }
             let published = session.packet().await.unwrap();
-            session
-                .send(&publish(
-                    b"$iothub/twin/res/200/?$rid=1",
-                    b"{\"desired\":{}}",
-                ))
-                .await;
-            seen.send((session.server_name(), connect, published))
-                .unwrap();
+            session.send(&publish(b"$iothub/twin/res/200/?$rid=1", b"{\"desired\":{}}")).await;
+            seen.send((session.server_name(), connect, published)).unwrap();
             let rest = session.rest().await;
             assert_eq!(rest.last().map(|packet| packet.kind), Some(DISCONNECT));
         }
@@ -48,23 +42,13 @@ async fn a_link_connects_subscribes_sends_and_receives() {
     let (server_name, connect, published) = heard.recv().await.unwrap();
     assert_eq!(server_name.as_deref(), Some("localhost"), "SNI");
     assert_eq!(published.kind, PUBLISH);
-    assert_eq!(
-        published.published(),
-        ("$iothub/twin/GET/?$rid=1".into(), Vec::new())
-    );
+    assert_eq!(published.published(), ("$iothub/twin/GET/?$rid=1".into(), Vec::new()));
     let mut expected = b"\0\x04MQTT\x04\xc0\0\x3c".to_vec();
-    for text in [
-        "gw/cam-1",
-        "hub.test/gw/cam-1/?api-version=2021-04-12",
-        "the-token",
-    ] {
+    for text in ["gw/cam-1", "hub.test/gw/cam-1/?api-version=2021-04-12", "the-token"] {
         expected.extend((text.len() as u16).to_be_bytes());
         expected.extend(text.as_bytes());
     }
-    assert_eq!(
-        connect.body, expected,
-        "clean session 0, user name, password, 60 s"
-    );
+    assert_eq!(connect.body, expected, "clean session 0, user name, password, 60 s");
     user.link.disconnect();
     user.assert_silent();
 }
@@ -121,10 +105,7 @@ async fn a_shutdown_says_goodbye_to_the_hub() {
     user.connect().await;
     engine.shutdown(crate::user::PATIENCE).await;
     let rest = heard.recv().await.unwrap();
-    assert_eq!(
-        rest.iter().map(|packet| packet.kind).collect::<Vec<_>>(),
-        [DISCONNECT]
-    );
+    assert_eq!(rest.iter().map(|packet| packet.kind).collect::<Vec<_>>(), [DISCONNECT]);
     user.loss().await;
     let fault = user.failure().await;
     assert!(fault.detail.contains("engine"), "{}", fault.detail);

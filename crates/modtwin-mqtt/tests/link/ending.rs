@@ -33,9 +33,7 @@ async fn ten_thousand_unread_messages_are_one_loss() {
         async move {
             session.welcome().await;
             for number in 0..10_000_u32 {
-                session
-                    .send(&publish(b"flood", &number.to_be_bytes()))
-                    .await;
+                session.send(&publish(b"flood", &number.to_be_bytes())).await;
             }
             session.rest().await;
             seen.send(()).unwrap();
@@ -47,11 +45,7 @@ async fn ten_thousand_unread_messages_are_one_loss() {
     user.connect().await;
     let fault = user.loss().await;
     assert_eq!(fault.reason, Reason::Network);
-    assert!(
-        fault.detail.contains("more messages than"),
-        "{}",
-        fault.detail
-    );
+    assert!(fault.detail.contains("more messages than"), "{}", fault.detail);
     heard.recv().await.unwrap();
     user.assert_silent();
     let mut waiting = 0_u32;
@@ -81,17 +75,8 @@ async fn a_suback_that_does_not_fit_is_a_loss() {
         user.connect().await;
         user.link.subscribe(&["$iothub/twin/res/#"]);
         let fault = user.loss().await;
-        assert_eq!(
-            fault.reason,
-            Reason::HubError,
-            "{codes:?}: {}",
-            fault.detail
-        );
-        assert!(
-            fault.detail.contains("$iothub/twin/res/#"),
-            "{}",
-            fault.detail
-        );
+        assert_eq!(fault.reason, Reason::HubError, "{codes:?}: {}", fault.detail);
+        assert!(fault.detail.contains("$iothub/twin/res/#"), "{}", fault.detail);
         user.assert_silent();
     }
 }

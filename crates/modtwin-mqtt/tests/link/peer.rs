@@ -114,10 +114,7 @@ impl Session {
 
     /// The server name that the link asked for.
     pub(crate) fn server_name(&self) -> Option<String> {
-        self.stream
-            .ssl()
-            .servername(NameType::HOST_NAME)
-            .map(str::to_owned)
+        self.stream.ssl().servername(NameType::HOST_NAME).map(str::to_owned)
     }
 }
 

@@ -34,12 +34,7 @@ async fn a_server_of_an_unknown_authority_is_refused_as_tls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_listening_is_a_network_fault() {
     let authority = Authority::new("root");
-    let port = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let engine = engine();
     let fault = User::new(&engine, &authority, port).failure().await;
     assert_eq!(fault.reason, Reason::Network);
@@ -56,11 +51,7 @@ async fn a_name_that_does_not_resolve_is_a_network_fault() {
     user.request.time_limit = Duration::from_secs(5);
     let fault = user.failure().await;
     assert_eq!(fault.reason, Reason::Network);
-    assert!(
-        fault.detail.contains("cannot resolve `hub.invalid`"),
-        "{}",
-        fault.detail
-    );
+    assert!(fault.detail.contains("cannot resolve `hub.invalid`"), "{}", fault.detail);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,12 +108,7 @@ async fn garbage_and_early_ends_are_network_faults() {
         })
         .await;
         let fault = User::new(&engine, &authority, peer.port).failure().await;
-        assert_eq!(
-            fault.reason,
-            Reason::Network,
-            "{answer:?}: {}",
-            fault.detail
-        );
+        assert_eq!(fault.reason, Reason::Network, "{answer:?}: {}", fault.detail);
     }
 }
 
@@ -144,11 +130,7 @@ async fn half_a_connack_ends_by_the_time_limit_and_the_next_attempt_works() {
     let begun = Instant::now();
     let fault = user.failure().await;
     assert_eq!(fault.reason, Reason::Network);
-    assert!(
-        begun.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     user.request.time_limit = Duration::from_secs(20);
     user.connect().await;
     user.link.publish("t", b"p".to_vec());

@@ -27,10 +27,7 @@ pub(crate) struct Probe;
 
 impl Diagnosis for Probe {
     fn diagnose(&self, endpoint: &Endpoint) -> Option<Fault> {
-        let address = endpoint
-            .addresses
-            .iter()
-            .find(|address| address.is_ipv4())?;
+        let address = endpoint.addresses.iter().find(|address| address.is_ipv4())?;
         let stream = match TcpStream::connect_timeout(address, endpoint.time_limit) {
             Ok(stream) => stream,
             Err(error) => {
@@ -48,10 +45,7 @@ impl Diagnosis for Probe {
             Err(openssl::ssl::HandshakeError::Failure(failed))
                 if failed.ssl().verify_result() != X509VerifyResult::OK =>
             {
-                Some(Fault::new(
-                    Reason::Tls,
-                    failed.ssl().verify_result().to_string(),
-                ))
+                Some(Fault::new(Reason::Tls, failed.ssl().verify_result().to_string()))
             }
             Err(_) => None,
         }
@@ -89,12 +83,7 @@ impl User {
             keep_alive: Duration::from_secs(60),
             time_limit: Duration::from_secs(20),
         };
-        Self {
-            link,
-            events,
-            epoch: 0,
-            request,
-        }
+        Self { link, events, epoch: 0, request }
     }
 
     /// Uses a client certificate.
@@ -122,10 +111,7 @@ impl User {
 
     /// The next status, which must be of the present epoch.
     pub(crate) async fn status(&mut self) -> LinkStatus {
-        let (epoch, status) = timeout(PATIENCE, self.events.status.recv())
-            .await
-            .unwrap()
-            .unwrap();
+        let (epoch, status) = timeout(PATIENCE, self.events.status.recv()).await.unwrap().unwrap();
         assert_eq!(epoch, Epoch(self.epoch), "{status:?}");
         status
     }
@@ -136,8 +122,7 @@ impl User {
     }
 
     pub(crate) async fn subscribe(&mut self) {
-        self.link
-            .subscribe(&["$iothub/twin/res/#", "$iothub/methods/POST/#"]);
+        self.link.subscribe(&["$iothub/twin/res/#", "$iothub/methods/POST/#"]);
         assert_eq!(self.status().await, LinkStatus::Subscribed);
     }
 
@@ -159,10 +144,7 @@ impl User {
     }
 
     pub(crate) async fn message(&mut self) -> InboundMessage {
-        timeout(PATIENCE, self.events.messages.recv())
-            .await
-            .unwrap()
-            .unwrap()
+        timeout(PATIENCE, self.events.messages.recv()).await.unwrap().unwrap()
     }
 
     /// No word is left to be heard.
