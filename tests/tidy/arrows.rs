@@ -37,8 +37,11 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 /// What runs on a developer's machine. No product crate links any of it.
 const DEVELOPMENT: [(&str, &[&str]); 5] = [
     ("iothub-emulator", &[]),
-    ("modtwin-testkit", &["modtwin-core", "modtwin-session", "modtwin-api"]),
-    ("modtwin-demo", &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials"]),
+    (
+        "modtwin-testkit",
+        &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials", "modtwin-session"],
+    ),
+    ("modtwin-demo", &["modtwin-api", "modtwin-client", "modtwin-credentials", "modtwin-testkit"]),
     ("xtask", &[]),
     ("modtwin-tests", &[]),
 ];

@@ -77,14 +77,12 @@ pub struct ModuleStatus {
 }
 
 impl ModuleStatus {
-    /// The newest version that every handler which ever acknowledged one has applied; none where
-    /// there is none.
+    /// The version that every handler which ever acknowledged one has applied; none where there is
+    /// no such handler, or where the last word of one was a refusal.
     #[must_use]
     pub fn applied_version(&self) -> Option<u64> {
-        self.handlers
-            .iter()
-            .filter_map(|handler| handler.applied_version)
-            .min()
+        let heard = self.handlers.iter().filter(|handler| handler.status.is_some());
+        heard.map(|handler| handler.applied_version).min().flatten()
     }
 }
 

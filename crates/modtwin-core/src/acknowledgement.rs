@@ -71,21 +71,24 @@ pub fn plug_and_play(
     reported: &Document,
 ) -> Document {
     let chosen = select(desired, &acknowledgement.paths);
+    let none = Document::new();
     let mut patch = Document::new();
     for (key, value) in &chosen {
         let old = reported.get(key);
-        match value {
-            Value::Object(component) if component.contains_key(COMPONENT_MARK) => {
-                let answers = component_answers(acknowledgement, component, old);
-                if !answers.is_empty() {
-                    patch.insert(key.to_owned(), Value::Object(answers));
-                }
+        // The mark may lie outside the acknowledged paths.
+        match (desired.get(key).and_then(component), value) {
+            (Some(whole), Value::Object(chosen)) => {
+                let answers = component_answers(acknowledgement, (key, chosen, whole), old);
+                insert_answers(&mut patch, key, answers);
             }
             _ => answer_into(&mut patch, acknowledgement, key, value, old),
         }
     }
-    for (key, old) in &select(reported, &acknowledgement.paths) {
-        if is_answer(old) && !desired.contains_key(key) {
+    for (key, old) in reported.iter().filter(|(key, _)| !desired.contains_key(*key)) {
+        if let Some(old_component) = component(old) {
+            let gone = gone_answers(acknowledgement, key, &none, old_component);
+            insert_answers(&mut patch, key, gone);
+        } else if is_answer(old) && speaks_of(acknowledgement, &[key]) {
             patch.insert(key.to_owned(), Value::Null);
         }
     }
@@ -95,35 +98,68 @@ pub fn plug_and_play(
 /// Takes out of `document` what answers for desired versions: such answers don't count for a new
 /// generation.
 pub fn strip_answers(document: &mut Document) {
-    document.retain(|_, value| !is_answer(value));
-    for value in document.values_mut() {
-        if let Value::Object(component) = value
-            && component.contains_key(COMPONENT_MARK)
+    document.retain(|_, value| {
+        if let Value::Object(members) = value
+            && members.contains_key(COMPONENT_MARK)
         {
-            component.retain(|_, value| !is_answer(value));
+            let before = members.len();
+            members.retain(|_, value| !is_answer(value));
+            return members.len() == before || members.len() > 1;
         }
+        !is_answer(value)
+    });
+}
+
+fn component(value: &Value) -> Option<&Document> {
+    value.as_object().filter(|members| members.contains_key(COMPONENT_MARK))
+}
+
+/// Whether one of the acknowledged paths names the place, something around it or something in it.
+fn speaks_of(acknowledgement: &Acknowledgement, place: &[&str]) -> bool {
+    acknowledgement
+        .paths
+        .iter()
+        .any(|path| path.keys().iter().zip(place).all(|(key, place)| key == place))
+}
+
+fn insert_answers(patch: &mut Document, key: &str, mut answers: Document) {
+    if !answers.is_empty() {
+        answers.insert(COMPONENT_MARK.to_owned(), Value::from("c"));
+        patch.insert(key.to_owned(), Value::Object(answers));
     }
 }
 
+/// The answers for the component `name`, of whose properties `chosen` are acknowledged.
 fn component_answers(
     acknowledgement: &Acknowledgement,
-    component: &Document,
+    (name, chosen, whole): (&str, &Document, &Document),
     old: Option<&Value>,
 ) -> Document {
     let old = old.and_then(Value::as_object);
-    let mut answers = Document::new();
-    for (key, value) in component.iter().filter(|(key, _)| *key != COMPONENT_MARK) {
+    let mut answers = old.map_or_else(Document::new, |old| {
+        gone_answers(acknowledgement, name, whole, old)
+    });
+    for (key, value) in chosen.iter().filter(|(key, _)| *key != COMPONENT_MARK) {
         answer_into(&mut answers, acknowledgement, key, value, old.and_then(|old| old.get(key)));
     }
-    for (key, old) in old.into_iter().flatten() {
-        if is_answer(old) && !component.contains_key(key) {
-            answers.insert(key.to_owned(), Value::Null);
-        }
-    }
-    if !answers.is_empty() {
-        answers.insert(COMPONENT_MARK.to_owned(), Value::from("c"));
-    }
     answers
+}
+
+/// Deletes the answers in the component `name` to properties that are not in `desired`.
+fn gone_answers(
+    acknowledgement: &Acknowledgement,
+    name: &str,
+    desired: &Document,
+    old: &Document,
+) -> Document {
+    old.iter()
+        .filter(|(key, old)| {
+            is_answer(old)
+                && !desired.contains_key(*key)
+                && speaks_of(acknowledgement, &[name, key])
+        })
+        .map(|(key, _)| (key.to_owned(), Value::Null))
+        .collect()
 }
 
 fn answer_into(
@@ -242,10 +278,44 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_for_one_property_of_a_component_leaves_the_others_alone() {
+        let desired = document(json!({"fan": {"__t": "c", "speed": 3, "mode": "eco"}}));
+        let reported = document(json!({"fan": {
+            "__t": "c",
+            "mode": {"value": "eco", "ac": 200, "av": 2},
+            "gone": {"value": 1, "ac": 200, "av": 2}
+        }}));
+        let mut said = acknowledged(4, 200, None);
+        said.paths = vec![Pointer::parse("/fan/speed").unwrap()];
+        assert_eq!(
+            Value::Object(plug_and_play(&said, &desired, &reported)),
+            json!({"fan": {"__t": "c", "speed": {"value": 3, "ac": 200, "av": 4}}})
+        );
+    }
+
+    #[test]
+    fn the_answers_of_a_component_that_is_gone_are_deleted() {
+        let reported = document(json!({"fan": {
+            "__t": "c", "rpm": 900, "speed": {"value": 3, "ac": 200, "av": 4}
+        }}));
+        let patch = plug_and_play(&acknowledged(5, 200, None), &Document::new(), &reported);
+        assert_eq!(Value::Object(patch), json!({"fan": {"__t": "c", "speed": null}}));
+    }
+
+    #[test]
+    fn an_acknowledgement_elsewhere_deletes_nothing() {
+        let reported = document(json!({"temp": {"value": 21, "ac": 200, "av": 4}}));
+        let mut said = acknowledged(5, 200, None);
+        said.paths = vec![Pointer::parse("/fan").unwrap()];
+        assert!(plug_and_play(&said, &Document::new(), &reported).is_empty());
+    }
+
+    #[test]
     fn answers_are_stripped_and_the_rest_stays() {
         let mut reported = document(json!({
             "temp": {"value": 21, "ac": 200, "av": 4},
             "fan": {"__t": "c", "speed": {"value": 3, "ac": 200, "av": 4}, "rpm": 900},
+            "pump": {"__t": "c", "speed": {"value": 3, "ac": 200, "av": 4}},
             "plain": 5
         }));
         strip_answers(&mut reported);

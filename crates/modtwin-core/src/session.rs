@@ -32,7 +32,6 @@ use self::sync::Fetch;
 use self::timers::{Timer, Timers};
 use crate::acknowledgement::Acknowledged;
 use crate::backoff::Backoff;
-use crate::document::Document;
 use crate::message::{Request, RequestId};
 use crate::outbox::{Batch, Outbox, Quarantined};
 use crate::status::{HubState, Reason};

@@ -45,11 +45,7 @@ impl Audience {
         tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(text)) = lines.next_line().await {
-                let line = Line {
-                    module: module.clone(),
-                    at: Instant::now(),
-                    text,
-                };
+                let line = Line { module: module.clone(), at: Instant::now(), text };
                 if sender.send(line).await.is_err() {
                     return;
                 }
@@ -83,10 +79,7 @@ impl Audience {
                 );
             };
             let line = line.context("nobody is left to listen to")?;
-            if expected
-                .get(&line.module)
-                .is_some_and(|words| line.text.contains(words))
-            {
+            if expected.get(&line.module).is_some_and(|words| line.text.contains(words)) {
                 heard.entry(line.module.clone()).or_insert(line);
             }
         }

@@ -34,15 +34,8 @@ impl Cable {
     /// No port was to be had.
     pub(crate) fn connected_to(hub: SocketAddr) -> anyhow::Result<Self> {
         let socket = bind(0)?;
-        let port = socket
-            .local_addr()
-            .context("cannot read the relay's port")?
-            .port();
-        let mut cable = Self {
-            hub,
-            port,
-            end: End::Out(socket),
-        };
+        let port = socket.local_addr().context("cannot read the relay's port")?.port();
+        let mut cable = Self { hub, port, end: End::Out(socket) };
         cable.put_in()?;
         Ok(cable)
     }
@@ -63,9 +56,7 @@ impl Cable {
         // The socket can only be taken out of its place in exchange for something.
         let idle = std::mem::replace(&mut self.end, End::In(tokio::spawn(async {})));
         if let End::Out(socket) = idle {
-            let listener = socket
-                .listen(BACKLOG)
-                .context("cannot listen at the relay's port")?;
+            let listener = socket.listen(BACKLOG).context("cannot listen at the relay's port")?;
             self.end = End::In(tokio::spawn(carry_all(listener, self.hub)));
         }
         Ok(())
@@ -89,13 +80,9 @@ impl Cable {
 fn bind(port: u16) -> anyhow::Result<TcpSocket> {
     let socket = TcpSocket::new_v4().context("cannot make the relay's socket")?;
     // Connections of a moment ago may still be in TIME_WAIT at this port.
-    socket
-        .set_reuseaddr(true)
-        .context("cannot set SO_REUSEADDR")?;
+    socket.set_reuseaddr(true).context("cannot set SO_REUSEADDR")?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    socket
-        .bind(address)
-        .with_context(|| format!("cannot bind the relay to {address}"))?;
+    socket.bind(address).with_context(|| format!("cannot bind the relay to {address}"))?;
     Ok(socket)
 }
 
@@ -121,11 +108,7 @@ async fn carry(mut gateway: TcpStream, hub: SocketAddr) {
         return;
     };
     // A relay that gathers bytes would show in the story's milliseconds.
-    if gateway
-        .set_nodelay(true)
-        .and_then(|()| hub.set_nodelay(true))
-        .is_ok()
-    {
+    if gateway.set_nodelay(true).and_then(|()| hub.set_nodelay(true)).is_ok() {
         let _carried_or_broken = tokio::io::copy_bidirectional(&mut gateway, &mut hub).await;
     }
 }

@@ -37,10 +37,7 @@ struct Actor {
 impl Cast {
     /// Nobody yet; what they write will be in the folder `logs`.
     pub(crate) fn new(logs: PathBuf) -> Self {
-        Self {
-            logs,
-            actors: Vec::new(),
-        }
+        Self { logs, actors: Vec::new() }
     }
 
     /// Starts `command` as `name`; all that it writes goes to its log.
@@ -50,8 +47,7 @@ impl Cast {
     pub(crate) fn start(&mut self, name: &str, command: Command) -> anyhow::Result<()> {
         let (log, path) = self.create_log(name)?;
         let errors = log.try_clone().context("cannot share a log")?;
-        self.spawn(name, command, [log.into(), errors.into()], path)
-            .map(|_none| ())
+        self.spawn(name, command, [log.into(), errors.into()], path).map(|_none| ())
     }
 
     /// Starts `command` as `name`; its standard error goes to its log, its standard output to the
@@ -92,20 +88,8 @@ impl Cast {
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
         let read = child.stdout.take();
-        self.actors.push(Actor {
-            name: name.to_owned(),
-            child,
-            log,
-        });
+        self.actors.push(Actor { name: name.to_owned(), child, log });
         Ok(read)
-    }
-
-    /// The process id of `name`, while it runs.
-    pub(crate) fn pid(&self, name: &str) -> Option<u32> {
-        self.actors
-            .iter()
-            .find(|actor| actor.name == name)
-            .and_then(|actor| actor.child.id())
     }
 
     /// Checks that everything still runs.
@@ -114,11 +98,7 @@ impl Cast {
     /// Names the first process that ended, and how.
     pub(crate) fn all_alive(&mut self) -> anyhow::Result<()> {
         for actor in &mut self.actors {
-            if let Some(status) = actor
-                .child
-                .try_wait()
-                .context("cannot look after a process")?
-            {
+            if let Some(status) = actor.child.try_wait().context("cannot look after a process")? {
                 bail!("{} has ended by itself ({status})", actor.name);
             }
         }

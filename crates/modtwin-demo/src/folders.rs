@@ -16,9 +16,7 @@ impl Folders {
     /// # Errors
     /// One of them can't be made.
     pub(crate) fn create(root: &Path) -> anyhow::Result<Self> {
-        let folders = Self {
-            root: root.to_owned(),
-        };
+        let folders = Self { root: root.to_owned() };
         for folder in [folders.etc(), folders.run(), folders.logs()] {
             std::fs::create_dir(&folder)
                 .with_context(|| format!("cannot create `{}`", folder.display()))?;

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use modtwin_api::{HubState, Status};
 use modtwin_client::Client;
+use modtwin_testkit::gateway::DEVICE;
+use modtwin_testkit::hub::Facts;
 use tokio::process::Command;
 
 use crate::cast::Cast;
 use crate::folders::Folders;
-use crate::hub::Hub;
-use crate::identities::{DEVICE, Modules};
-use crate::patience::{Look, until};
+use crate::identities::Modules;
+use modtwin_testkit::patience::{Look, until};
 
 const START_LIMIT: Duration = Duration::from_secs(15);
 
@@ -37,7 +38,7 @@ impl Gateway {
     pub(crate) fn configured(
         folders: &Folders,
         modtwinctl: &Path,
-        hub: &Hub,
+        hub: &Facts,
         port: u16,
         modules: &Modules,
     ) -> anyhow::Result<Self> {
@@ -47,12 +48,7 @@ impl Gateway {
         std::fs::write(&config, text)
             .with_context(|| format!("cannot write `{}`", config.display()))?;
         let client = Client::new(&socket);
-        Ok(Self {
-            config,
-            socket,
-            client,
-            modtwinctl: modtwinctl.to_owned(),
-        })
+        Ok(Self { config, socket, client, modtwinctl: modtwinctl.to_owned() })
     }
 
     /// Starts `program` as the daemon and waits until its socket answers.
@@ -85,19 +81,12 @@ impl Gateway {
         limit: Duration,
     ) -> anyhow::Result<Duration> {
         let began = Instant::now();
-        let awaited = if connected {
-            "every module to be connected"
-        } else {
-            "every module to notice"
-        };
+        let awaited =
+            if connected { "every module to be connected" } else { "every module to notice" };
         until(awaited, limit, async || {
             let status = self.status().await?;
             let others = others(&status, modules, connected);
-            Ok(if others.is_empty() {
-                Look::Found(())
-            } else {
-                Look::NotYet(others.join(", "))
-            })
+            Ok(if others.is_empty() { Look::Found(()) } else { Look::NotYet(others.join(", ")) })
         })
         .await?;
         Ok(began.elapsed())
@@ -108,10 +97,7 @@ impl Gateway {
     /// # Errors
     /// It does not answer.
     pub(crate) async fn status(&self) -> anyhow::Result<Status> {
-        self.client
-            .status()
-            .await
-            .context("cannot ask modtwind for its status")
+        self.client.status().await.context("cannot ask modtwind for its status")
     }
 
     /// Runs `modtwinctl` with `arguments`; returns what it printed.
@@ -129,52 +115,34 @@ impl Gateway {
         let words = arguments.join(" ");
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "`modtwinctl {words}` failed ({}): {}",
-                output.status,
-                said.trim()
-            );
+            bail!("`modtwinctl {words}` failed ({}): {}", output.status, said.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The command line that reaches this daemon from another terminal.
     pub(crate) fn command_line(&self, words: &str) -> String {
-        format!(
-            "{} --socket {} {words}",
-            self.modtwinctl.display(),
-            self.socket.display()
-        )
+        format!("{} --socket {} {words}", self.modtwinctl.display(), self.socket.display())
     }
 }
 
 /// Those of `modules` that are not as awaited, each with what it is instead.
 fn others(status: &Status, modules: &[String], connected: bool) -> Vec<String> {
-    let ours = status
-        .modules
-        .iter()
-        .filter(|module| modules.contains(&module.module));
+    let ours = status.modules.iter().filter(|module| modules.contains(&module.module));
     ours.filter(|module| (module.hub.state == HubState::Connected) != connected)
-        .map(|module| {
-            format!(
-                "{} {} ({})",
-                module.module, module.hub.state, module.hub.reason
-            )
-        })
+        .map(|module| format!("{} {} ({})", module.module, module.hub.state, module.hub.reason))
         .collect()
 }
 
 fn config_text(
     folders: &Folders,
-    hub: &Hub,
+    hub: &Facts,
     port: u16,
     modules: &Modules,
 ) -> anyhow::Result<String> {
     let quoted = |path: &Path| -> anyhow::Result<String> {
         // A JSON string of a path is a TOML basic string too: both escape alike.
-        let text = path
-            .to_str()
-            .with_context(|| format!("`{}` is no UTF-8", path.display()))?;
+        let text = path.to_str().with_context(|| format!("`{}` is no UTF-8", path.display()))?;
         serde_json::to_string(text).context("cannot quote a path")
     };
     let mut text = format!(

@@ -22,15 +22,10 @@ const NAME: &str = "demo";
 pub(crate) async fn run(socket: &Path, module: &str) -> anyhow::Result<()> {
     let client = Client::new(socket);
     report_now(&client, module, "DateTimeLastAppLaunch").await?;
-    let options = WatchOptions {
-        handler: Some(NAME.to_owned()),
-        ..WatchOptions::default()
-    };
+    let options = WatchOptions { handler: Some(NAME.to_owned()), ..WatchOptions::default() };
     let mut watch = client.follow(module, options);
-    while let Some(followed) = watch
-        .next()
-        .await
-        .with_context(|| format!("cannot watch {module}"))?
+    while let Some(followed) =
+        watch.next().await.with_context(|| format!("cannot watch {module}"))?
     {
         match followed {
             Followed::Event(Event::Snapshot(snapshot)) => {
@@ -55,11 +50,7 @@ pub(crate) async fn run(socket: &Path, module: &str) -> anyhow::Result<()> {
 }
 
 fn describe(verb: &str, revision: Revision, desired: &Document) -> String {
-    format!(
-        "{verb} version {}: {}",
-        revision.version,
-        serde_json::Value::Object(desired.clone())
-    )
+    format!("{verb} version {}: {}", revision.version, serde_json::Value::Object(desired.clone()))
 }
 
 async fn report_now(client: &Client, module: &str, property: &str) -> anyhow::Result<()> {

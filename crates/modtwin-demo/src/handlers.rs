@@ -49,11 +49,8 @@ impl Handlers<'_> {
         std::fs::write(&script, SHELL_HANDLER)
             .with_context(|| format!("cannot write `{}`", script.display()))?;
         for (index, module) in modules.iter().enumerate() {
-            let command = if index == 0 {
-                self.shell(&script, module)?
-            } else {
-                self.program(module)
-            };
+            let command =
+                if index == 0 { self.shell(&script, module)? } else { self.program(module) };
             let output = cast.start_heard(&format!("handler-{module}"), command)?;
             audience.listen(module, output);
         }
@@ -62,16 +59,11 @@ impl Handlers<'_> {
 
     fn shell(&self, script: &Path, module: &str) -> anyhow::Result<Command> {
         let mut path: Vec<PathBuf> = vec![self.programs.to_owned()];
-        path.extend(std::env::split_paths(
-            &std::env::var_os("PATH").unwrap_or_default(),
-        ));
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let mut command = Command::new("sh");
         command
             .arg(script)
-            .env(
-                "PATH",
-                std::env::join_paths(path).context("cannot put the programs into PATH")?,
-            )
+            .env("PATH", std::env::join_paths(path).context("cannot put the programs into PATH")?)
             .env("MODTWIN_SOCKET", self.socket)
             .env("MODULE", module);
         Ok(command)
@@ -79,12 +71,7 @@ impl Handlers<'_> {
 
     fn program(&self, module: &str) -> Command {
         let mut command = Command::new(self.programs.join("modtwin-demo"));
-        command
-            .arg("handler")
-            .arg("--socket")
-            .arg(self.socket)
-            .arg("--module")
-            .arg(module);
+        command.arg("handler").arg("--socket").arg(self.socket).arg("--module").arg(module);
         command
     }
 }

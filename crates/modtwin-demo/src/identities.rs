@@ -1,7 +1,8 @@
 //! Keys, requests and certificates of the modules, and their entries in the hub's registry.
 //!
 //! Keys and requests come from the real `modtwinctl csr`; two authorities of the demo's own, one
-//! ECDSA and one RSA, sign them.
+//! ECDSA and one RSA, sign them. The
+//! hub knows the modules with ECDSA keys by their authority, those with RSA keys by thumbprints.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,12 +11,10 @@ use anyhow::{Context, bail};
 use modtwin_credentials::authority::CertificateAuthority;
 use modtwin_credentials::describe;
 use modtwin_credentials::request::KeyKind;
+use modtwin_testkit::gateway::DEVICE;
 use tokio::process::Command;
 
-use crate::service::Service;
-
-/// The device of the story.
-pub(crate) const DEVICE: &str = "gateway01";
+use modtwin_testkit::service::Service;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -32,10 +31,7 @@ impl Modules {
     /// `count` modules, at least two, the last of which is expired.
     pub(crate) fn new(count: u16) -> Self {
         let name = |number: u16| format!("module{number:02}");
-        Self {
-            good: (1..count).map(name).collect(),
-            expired: name(count),
-        }
+        Self { good: (1..count).map(name).collect(), expired: name(count) }
     }
 
     /// All of them, the expired one last.
@@ -70,32 +66,28 @@ impl Registrar<'_> {
                 .context("cannot make the ECDSA authority")?;
         let rsa = CertificateAuthority::create("demo RSA authority", KeyKind::Rsa2048, decade)
             .context("cannot make the RSA authority")?;
+        service.trust_authority(&ecdsa.certificate_pem()?).await?;
         service.create_device(DEVICE).await?;
         for (index, module) in modules.all().enumerate() {
-            let (authority, kind) = if index % 2 == 0 {
-                (&ecdsa, "ec")
-            } else {
-                (&rsa, "rsa")
-            };
-            let request = self.request(module, kind).await?;
+            let is_ecdsa = index % 2 == 0;
+            let request = self.request(module, if is_ecdsa { "ec" } else { "rsa" }).await?;
             let validity = if *module == modules.expired {
                 now - 30 * DAY..now - DAY
             } else {
                 now - DAY..now + 365 * DAY
             };
-            let certificate = authority
+            let certificate = if is_ecdsa { &ecdsa } else { &rsa }
                 .sign_csr(&request, validity)
                 .with_context(|| format!("cannot sign for {module}"))?;
-            std::fs::write(self.folder.join(format!("{module}.pem")), &certificate)
-                .with_context(|| format!("cannot write the certificate of {module}"))?;
-            let described =
-                describe(certificate.as_bytes()).context("cannot read a certificate just made")?;
-            let leaf = described
-                .first()
-                .context("a certificate file just made is empty")?;
-            service
-                .create_module(DEVICE, module, &leaf.thumbprint_sha256)
-                .await?;
+            let path = self.folder.join(format!("{module}.pem"));
+            std::fs::write(&path, &certificate)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            if is_ecdsa {
+                service.create_module_by_authority(DEVICE, module).await?;
+            } else {
+                let thumbprint = thumbprint(&certificate)?;
+                service.create_module(DEVICE, module, &thumbprint).await?;
+            }
         }
         Ok(())
     }
@@ -103,28 +95,22 @@ impl Registrar<'_> {
     /// Has `modtwinctl` make a key; returns the request that it prints, PEM.
     async fn request(&self, module: &str, kind: &str) -> anyhow::Result<Vec<u8>> {
         let output = Command::new(self.modtwinctl)
-            .args([
-                "csr",
-                "--device",
-                DEVICE,
-                "--module",
-                module,
-                "--kind",
-                kind,
-                "--key-out",
-            ])
+            .args(["csr", "--device", DEVICE, "--module", module, "--kind", kind, "--key-out"])
             .arg(self.folder.join(format!("{module}.key")))
             .output()
             .await
             .context("cannot run modtwinctl csr")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "modtwinctl csr for {module} failed ({}): {}",
-                output.status,
-                said.trim()
-            );
+            bail!("modtwinctl csr for {module} failed ({}): {}", output.status, said.trim());
         }
         Ok(output.stdout)
     }
+}
+
+/// The SHA-256 of a certificate (PEM) as the registry takes it.
+fn thumbprint(certificate: &str) -> anyhow::Result<String> {
+    let described = describe(certificate.as_bytes()).context("cannot read a certificate")?;
+    let leaf = described.into_iter().next().context("a certificate file is empty")?;
+    Ok(leaf.thumbprint_sha256)
 }

@@ -14,10 +14,9 @@ mod handler;
 mod handlers;
 mod hub;
 mod identities;
+mod invitation;
 mod narrator;
-mod patience;
 mod scene;
-mod service;
 mod story;
 mod timing;
 
@@ -92,10 +91,7 @@ async fn play(narrator: &mut Narrator, keep: bool, modules: u16) -> anyhow::Resu
     let complaints = cast.end().await;
     folder.close()?;
     if told.is_ok() && !complaints.is_empty() {
-        told = Err(anyhow::anyhow!(
-            "not everything ended well: {}",
-            complaints.join("; ")
-        ));
+        told = Err(anyhow::anyhow!("not everything ended well: {}", complaints.join("; ")));
     }
     if told.is_ok() {
         let seconds = narrator.elapsed().as_secs();

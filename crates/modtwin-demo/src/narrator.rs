@@ -23,11 +23,7 @@ impl Narrator {
     /// A narrator who begins now.
     pub(crate) fn new() -> Self {
         let in_colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self {
-            in_colour,
-            began: Instant::now(),
-            step: 0,
-        }
+        Self { in_colour, began: Instant::now(), step: 0 }
     }
 
     /// Begins the next numbered step.
@@ -69,11 +65,7 @@ impl Narrator {
     }
 
     fn styled(&self, style: &str, text: &str) -> String {
-        if self.in_colour {
-            format!("{style}{text}{PLAIN}")
-        } else {
-            text.to_owned()
-        }
+        if self.in_colour { format!("{style}{text}{PLAIN}") } else { text.to_owned() }
     }
 }
 

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use modtwin_testkit::gateway::DEVICE;
 use serde_json::{Value, json};
 
 use crate::audience::Line;
 use crate::cast::Cast;
-use crate::identities::DEVICE;
+use crate::invitation;
 use crate::narrator::Narrator;
-use crate::patience::{LONG, Look, until};
 use crate::scene::{self, Options, Scene};
 use crate::timing::{in_words, spread};
+use modtwin_testkit::patience::{LONG, Look, until};
 
 /// How long to wait for what takes milliseconds when all is well.
 const SHORT: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ pub(crate) async fn tell(
     status(&scene, narrator).await?;
     cast.all_alive()?;
     if keep {
-        explain(&scene, cast, narrator);
+        invitation::extend(&scene, options, narrator)?;
         std::future::pending::<()>().await;
     }
     Ok(())
@@ -54,55 +55,34 @@ pub(crate) async fn tell(
 
 async fn one_change(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.step("The back-end changes one desired property");
-    let module = scene
-        .modules
-        .good
-        .last()
-        .context("there is no module to change")?
-        .clone();
+    let module = scene.modules.good.last().context("there is no module to change")?.clone();
     let before = handled_at(scene, &module).await?;
     let desired = json!({"targetTemperature": 21.5});
     narrator.command(&format!(
         "PATCH /twins/{DEVICE}/modules/{module}  {{\"properties\":{{\"desired\":{desired}}}}}"
     ));
     let began = Instant::now();
-    let version = scene
-        .service
-        .change_desired(DEVICE, &module, desired)
-        .await?;
+    let version = scene.service.change_desired(DEVICE, &module, desired).await?;
     let expected = BTreeMap::from([(module.clone(), got(version))]);
     let heard = scene.audience.hear(&expected, SHORT).await?;
-    let line = heard
-        .get(&module)
-        .context("the line that was heard is gone")?;
+    let line = heard.get(&module).context("the line that was heard is gone")?;
     narrator.say(&format!(
-        "{}  {module} {}",
+        "after {} the handler of {module} prints: {}",
         in_words(line.at - began),
         line.text
     ));
     until("the handler's report at the hub", SHORT, async || {
         let now = handled_at(scene, &module).await?;
-        Ok(if now == before {
-            Look::NotYet(now.to_string())
-        } else {
-            Look::Found(())
-        })
+        Ok(if now == before { Look::NotYet(now.to_string()) } else { Look::Found(()) })
     })
     .await?;
     narrator.say(&format!(
-        "{}  the back-end reads the handler's {HANDLED_AT} in the twin",
+        "within {} the back-end reads the handler's {HANDLED_AT}",
         in_words(began.elapsed())
     ));
-    let others: Vec<Line> = scene
-        .audience
-        .drain()
-        .into_iter()
-        .filter(|line| line.module != module)
-        .collect();
-    ensure!(
-        others.is_empty(),
-        "expected silence from every other handler, heard {others:?}"
-    );
+    let others: Vec<Line> =
+        scene.audience.drain().into_iter().filter(|line| line.module != module).collect();
+    ensure!(others.is_empty(), "expected silence from every other handler, heard {others:?}");
     narrator.say("no other handler heard of it");
     Ok(())
 }
@@ -111,23 +91,15 @@ async fn a_change_for_everybody(scene: &mut Scene, narrator: &mut Narrator) -> a
     narrator.step("A change for every module, one after the other");
     let sent = change_all(scene, &json!({"targetTemperature": 19})).await?;
     let heard = scene.audience.hear(&expected_lines(&sent), SHORT).await?;
-    let times = heard
-        .iter()
-        .filter_map(|(module, line)| Some(line.at - sent.get(module)?.began));
-    narrator.say(&format!(
-        "from the REST call to the handler's own output: {}",
-        spread(times)
-    ));
+    let times = heard.iter().filter_map(|(module, line)| Some(line.at - sent.get(module)?.began));
+    narrator.say(&format!("from the REST call to the handler's own output: {}", spread(times)));
     Ok(())
 }
 
 async fn offline(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.step("The network goes away");
     scene.cable.pull_out().await?;
-    let noticed = scene
-        .gateway
-        .wait_for_hub(&scene.modules.good, false, SHORT)
-        .await?;
+    let noticed = scene.gateway.wait_for_hub(&scene.modules.good, false, SHORT).await?;
     narrator.say(&format!(
         "the cable between gateway and hub is out; all sessions noticed within {}",
         in_words(noticed)
@@ -145,40 +117,24 @@ async fn offline(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<(
         snapshot.stale,
         "expected a snapshot that says that it may be out of date, found a fresh one"
     );
-    narrator.say(&format!(
-        "reads are answered from what was seen last, in {}:",
-        in_words(took)
-    ));
+    narrator.say(&format!("reads are answered from what was seen last, in {}:", in_words(took)));
     narrator.command(&format!("modtwinctl get {module}"));
     narrator.say(&scene.gateway.modtwinctl(&["get", &module]).await?);
     narrator.say("reports are stored and wait:");
     let began = Instant::now();
     narrator.command(&format!("modtwinctl report {module} note=offline"));
-    narrator.say(
-        &scene
-            .gateway
-            .modtwinctl(&["report", &module, "note=offline"])
-            .await?,
-    );
-    narrator.say(&format!(
-        "({} with the start of the program)",
-        in_words(began.elapsed())
-    ));
+    narrator.say(&scene.gateway.modtwinctl(&["report", &module, "note=offline"]).await?);
+    narrator.say(&format!("({} with the start of the program)", in_words(began.elapsed())));
     Ok(())
 }
 
 async fn back_online(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.step("Meanwhile in the cloud, and back");
     let sent = change_all(scene, &json!({"targetTemperature": 23})).await?;
-    narrator.say(&format!(
-        "the back-end changes all {} modules while the gateway is away",
-        sent.len()
-    ));
+    narrator
+        .say(&format!("the back-end changes all {} modules while the gateway is away", sent.len()));
     let early: Vec<Line> = scene.audience.drain();
-    ensure!(
-        early.is_empty(),
-        "expected silence while the network is away, heard {early:?}"
-    );
+    ensure!(early.is_empty(), "expected silence while the network is away, heard {early:?}");
     let module = first(scene)?;
     let began = Instant::now();
     scene.cable.put_in()?;
@@ -188,30 +144,14 @@ async fn back_online(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Resu
         "the cable is in again; every handler has what it missed: {}",
         spread(times)
     ));
-    until(
-        "the report made offline to reach the hub",
-        LONG,
-        async || {
-            let twin = scene.service.twin(DEVICE, &module).await?;
-            let note = twin
-                .pointer("/properties/reported/note")
-                .cloned()
-                .unwrap_or_default();
-            Ok(if note == "offline" {
-                Look::Found(())
-            } else {
-                Look::NotYet(note.to_string())
-            })
-        },
-    )
+    until("the report made offline to reach the hub", LONG, async || {
+        let twin = scene.service.twin(DEVICE, &module).await?;
+        let note = twin.pointer("/properties/reported/note").cloned().unwrap_or_default();
+        Ok(if note == "offline" { Look::Found(()) } else { Look::NotYet(note.to_string()) })
+    })
     .await?;
-    narrator.say(&format!(
-        "the report made offline is in the hub's twin of {module}"
-    ));
-    scene
-        .gateway
-        .wait_for_hub(&scene.modules.good, true, LONG)
-        .await?;
+    narrator.say(&format!("the report made offline is in the hub's twin of {module}"));
+    scene.gateway.wait_for_hub(&scene.modules.good, true, LONG).await?;
     Ok(())
 }
 
@@ -233,15 +173,8 @@ async fn one_bad_certificate(scene: &Scene, narrator: &mut Narrator) -> anyhow::
         .iter()
         .filter(|module| module.hub.state == modtwin_api::HubState::Connected)
         .count();
-    let why = bad
-        .problem
-        .as_deref()
-        .or(bad.hub.detail.as_deref())
-        .unwrap_or("(no words about it)");
-    narrator.say(&format!(
-        "{expired}: {}, {}\n{why}",
-        bad.hub.state, bad.hub.reason
-    ));
+    let why = bad.problem.as_deref().or(bad.hub.detail.as_deref()).unwrap_or("(no words about it)");
+    narrator.say(&format!("{expired}: {}, {}\n{why}", bad.hub.state, bad.hub.reason));
     narrator.say(&format!("the other {connected} were not held up by it"));
     Ok(())
 }
@@ -251,39 +184,6 @@ async fn status(scene: &Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.command("modtwinctl status");
     narrator.say(&scene.gateway.modtwinctl(&["status"]).await?);
     Ok(())
-}
-
-/// Says what to type, for a reader who stays.
-fn explain(scene: &Scene, cast: &Cast, narrator: &mut Narrator) {
-    narrator.step("Everything keeps running; in another terminal, try");
-    let module = scene
-        .modules
-        .good
-        .first()
-        .map_or("module01", String::as_str);
-    for words in [
-        "status".to_owned(),
-        format!("get {module}"),
-        format!("watch {module}"),
-        format!("report {module} temperature=20.5"),
-    ] {
-        narrator.command(&scene.gateway.command_line(&words));
-    }
-    narrator.command(&format!(
-        "curl -N --unix-socket {} http://localhost/v1/modules/{module}/watch",
-        scene.gateway.socket.display()
-    ));
-    let pid = cast
-        .pid("modtwind")
-        .map_or_else(String::new, |pid| format!(" (modtwind is process {pid})"));
-    narrator.aside(&format!(
-        "\nCtrl-C ends every process and removes {}{pid}.",
-        scene
-            .gateway
-            .config
-            .parent()
-            .map_or_else(String::new, |folder| folder.display().to_string())
-    ));
 }
 
 /// A change that the hub has taken.
@@ -303,10 +203,7 @@ async fn change_all(
     let mut sent = BTreeMap::new();
     for module in &scene.modules.good {
         let began = Instant::now();
-        let version = scene
-            .service
-            .change_desired(DEVICE, module, desired.clone())
-            .await?;
+        let version = scene.service.change_desired(DEVICE, module, desired.clone()).await?;
         sent.insert(module.clone(), Change { began, version });
     }
     Ok(sent)
@@ -314,9 +211,7 @@ async fn change_all(
 
 /// What each module's handler prints for its change.
 fn expected_lines(sent: &BTreeMap<String, Change>) -> BTreeMap<String, String> {
-    sent.iter()
-        .map(|(module, change)| (module.clone(), got(change.version)))
-        .collect()
+    sent.iter().map(|(module, change)| (module.clone(), got(change.version))).collect()
 }
 
 fn got(version: u64) -> String {
@@ -335,10 +230,5 @@ async fn handled_at(scene: &mut Scene, module: &str) -> anyhow::Result<Value> {
 }
 
 fn first(scene: &Scene) -> anyhow::Result<String> {
-    scene
-        .modules
-        .good
-        .first()
-        .cloned()
-        .context("there is no module in step")
+    scene.modules.good.first().cloned().context("there is no module in step")
 }

@@ -88,7 +88,7 @@ impl Attempt {
             Ok(Ok(())) => {
                 opened.state.opened(epoch);
                 if !self.line.is_live(epoch) {
-                    let _ = 0;
+                    opened.state.close(epoch);
                 }
                 Ok(Ok(opened))
             }
@@ -219,7 +219,7 @@ async fn abandon(mut opened: Opened, epoch: Epoch) {
     match timeout(ABANDON_LIMIT, opened.token.outcome()).await {
         Ok(Ok(())) => {
             opened.state.opened(epoch);
-            let _ = 0;
+            opened.state.close(epoch);
         }
         Ok(Err(_)) => opened.state.over(epoch),
         Err(_) => {

@@ -36,6 +36,7 @@ enum Event {
     Stop,
     Timeout,
     Renew,
+    HubReached,
     Job(Result<Job, JoinError>),
     Status(Epoch, LinkStatus),
     Command(Command),
@@ -59,6 +60,7 @@ pub(crate) struct Driver<'a> {
     waiters: Waiters,
     jobs: JoinSet<Job>,
     renew_at: Option<Instant>,
+    reached: watch::Receiver<u64>,
     log_limit: LogLimit,
     view_changed: bool,
     last_logged: (HubState, Reason, String),
@@ -84,6 +86,7 @@ impl<'a> Driver<'a> {
         };
         let durable = stored.map(from_stored).unwrap_or_default();
         Self {
+            reached: ends.ports.governor.reached(),
             session: Session::new(ends.config.settings.clone(), durable, clock.now()),
             ends,
             stop,
@@ -115,7 +118,7 @@ impl<'a> Driver<'a> {
     async fn next_event(&mut self) -> Event {
         let clock = self.around.clock;
         let deadline = self.session.next_deadline().map(|at| clock.instant(at));
-        let Self { ends, stop, jobs, renew_at, .. } = self;
+        let Self { ends, stop, jobs, renew_at, reached, .. } = self;
         let events = &mut ends.ports.events;
         // A closed channel is never ready: the other ends live in the supervisor, which says stop.
         tokio::select! {
@@ -124,6 +127,7 @@ impl<'a> Driver<'a> {
             () = sleep_until_some(deadline) => Event::Timeout,
             () = sleep_until_some(*renew_at) => Event::Renew,
             Some(job) = jobs.join_next(), if !jobs.is_empty() => Event::Job(job),
+            Ok(()) = reached.changed() => Event::HubReached,
             Some((epoch, status)) = events.status.recv() => Event::Status(epoch, status),
             Some(command) = ends.commands.recv() => Event::Command(command),
             Some(message) = events.messages.recv() => Event::Message(message),
@@ -140,6 +144,7 @@ impl<'a> Driver<'a> {
                 info!("renewing the access token by a reconnect");
                 self.session.reconnect(now);
             }
+            Event::HubReached => self.session.hasten(now),
             Event::Job(Ok(Job::Saved(written))) => self.saved(written),
             Event::Job(Ok(Job::Prepared(epoch, credential))) => self.prepared(epoch, credential),
             Event::Job(Err(error)) => self.job_failed(&error),
@@ -261,7 +266,12 @@ impl<'a> Driver<'a> {
                     );
                     self.waiters.rejected(through, &refused);
                 }
-                Effect::Notice(notice) => self.log(&notice),
+                Effect::Notice(notice) => {
+                    if matches!(notice, Notice::Synced { .. }) {
+                        self.ends.ports.governor.note_reached();
+                    }
+                    self.log(&notice);
+                }
             }
         }
         self.publish();

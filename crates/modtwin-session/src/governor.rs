@@ -1,9 +1,10 @@
-//! The turnstile that all sessions of the daemon pass before they connect.
+//! What the sessions of the daemon share: the turnstile before each connect, and the news that the
+//! hub can be reached.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// Lets one connection attempt through at a time, spaced, first come first served.
@@ -15,13 +16,19 @@ pub struct Governor {
     spacing: Duration,
     // A mutex because its fair queue is the turnstile: who holds it waits for its slot.
     next_slot: Arc<Mutex<Instant>>,
+    /// Counts the sessions that came into step; each is news for those that wait out an outage.
+    reached: watch::Sender<u64>,
 }
 
 impl Governor {
     /// A turnstile that opens once each `spacing`.
     #[must_use]
     pub fn new(spacing: Duration) -> Self {
-        Self { spacing, next_slot: Arc::new(Mutex::new(Instant::now())) }
+        Self {
+            spacing,
+            next_slot: Arc::new(Mutex::new(Instant::now())),
+            reached: watch::Sender::new(0),
+        }
     }
 
     /// Waits for the caller's turn. Cancel-safe: a caller that gives up takes no slot.
@@ -29,6 +36,16 @@ impl Governor {
         let mut next_slot = self.next_slot.lock().await;
         sleep_until(*next_slot).await;
         *next_slot = Instant::now() + self.spacing;
+    }
+
+    /// Says that the hub has just been reached.
+    pub(crate) fn note_reached(&self) {
+        self.reached.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Hears whenever some session has reached the hub.
+    pub(crate) fn reached(&self) -> watch::Receiver<u64> {
+        self.reached.subscribe()
     }
 }
 

@@ -50,8 +50,17 @@ impl Hub {
     ///
     /// Where it can't be started or does not serve in time.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_in(&std::env::temp_dir()).await
+    }
+
+    /// Starts a hub on free ports that keeps what it has in a new folder below `parent`.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started or does not serve in time.
+    pub async fn start_in(parent: &Path) -> anyhow::Result<Self> {
         let program = program("iothub-emulator")?;
-        let folder = tempfile::tempdir().context("cannot make the hub's folder")?;
+        let folder = tempfile::tempdir_in(parent).context("cannot make the hub's folder")?;
         let process = spawn(&program, folder.path(), 0, 0)?;
         let mut hub = Self { facts: placeholder(), folder, program, process: Some(process) };
         hub.facts = hub.serving().await?;

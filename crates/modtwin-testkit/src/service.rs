@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
@@ -222,6 +223,25 @@ impl Service {
             .await
             .with_context(|| format!("{what}: no answer within {} s", ANSWER_LIMIT.as_secs()))?
             .with_context(|| format!("{what} at the hub failed"))
+    }
+
+    /// Listens to the hub's events, one JSON object a line, on a connection of its own.
+    ///
+    /// # Errors
+    /// The hub can't be reached or refuses.
+    pub async fn events(&self) -> anyhow::Result<Incoming> {
+        let request = Request::get("/emulator/v1/events")
+            .header(header::HOST, &self.host)
+            .header(header::AUTHORIZATION, self.token.expose())
+            .body(Full::default())
+            .context("cannot build the request")?;
+        let mut sender = self.connect().await?;
+        let answer = sender.send_request(request).await.context("the connection broke")?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("expected the hub's events, found {status}");
+        }
+        Ok(answer.into_body())
     }
 
     async fn exchange(

@@ -9,6 +9,7 @@ use clap::Parser as _;
 use modtwind::cli::Arguments;
 use modtwind::daemon::{Daemon, Environment, StartError};
 use modtwind::{exit, logging, signals};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Threads that run tasks: the work is waiting, not computing.
 const WORKERS: usize = 2;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     logging::start(logging::level(arguments.verbose), arguments.log_format)?;
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BLOCKING_THREADS)
@@ -59,4 +61,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // A blocking thread that waits for a dead disk or name server must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Lets the process open as many files as it may: the soft limit is often 1,024, less than the
+/// handlers that may connect.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "can't raise the limit of open files");
+    }
 }

@@ -7,7 +7,7 @@
 mod lines;
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -172,8 +172,9 @@ struct Log {
 
 impl Log {
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        let Some(file) = &mut self.file else {
-            return Err(std::io::Error::other("the log is not open"));
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::options().append(true).open(&self.path)?),
         };
         let written = file.write_all(bytes).and_then(|()| file.sync_data());
         match written {
@@ -183,7 +184,6 @@ impl Log {
             }
             Err(error) => {
                 file.set_len(self.size)?;
-                file.seek(SeekFrom::Start(self.size))?;
                 Err(error)
             }
         }
@@ -193,7 +193,7 @@ impl Log {
         self.size > LEAST_TO_COMPACT && self.size / 4 > self.floor
     }
 
-    /// Writes the log anew with the last line of each key, whole and renamed into place, and opens it.
+    /// Writes the log anew with the last line of each key, whole and renamed into place.
     fn compact(&mut self) -> Result<Contents, StoreError> {
         let failed = |source| StoreError::Io { path: self.path.clone(), source };
         let old = match std::fs::read(&self.path) {
@@ -203,11 +203,11 @@ impl Log {
         };
         let (kept, contents) =
             lines::compact(&old).map_err(|line| StoreError::Damaged { path: self.path.clone(), line })?;
+        // Appending opens whichever file is then in place.
+        self.file = None;
         folder::write_whole(&self.path, &kept)?;
-        let file = File::options().append(true).open(&self.path).map_err(failed)?;
         self.size = u64::try_from(kept.len()).unwrap_or_default();
         self.floor = self.size;
-        self.file = Some(file);
         Ok(contents)
     }
 }

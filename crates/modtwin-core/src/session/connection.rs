@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 use super::{Effect, Phase, Session, Timer};
 use crate::status::{Fault, HubState, Reason};
@@ -10,6 +11,9 @@ use crate::time::Millis;
 /// How many short sessions in a row, each ended by the peer, look like somebody else using the
 /// same identity ("Understand and resolve IoT Hub errors", 400027: the newer connection wins).
 const CONFLICT_AFTER: u32 = 6;
+
+/// How many short sessions in a row a session may have had for a neighbour's success to hasten it.
+const MAX_HASTENED_SHORT_SESSIONS: u32 = 2;
 
 impl Session {
     /// Takes the news that the link is up (CONNACK 0).
@@ -45,6 +49,24 @@ impl Session {
                 let fault = self.judge_loss(now, fault);
                 self.wait(now, fault);
             }
+        }
+    }
+
+    /// Takes the hint that the hub can be reached again, since a neighbour just was: an attempt that
+    /// waits out a network fault comes sooner, with jitter. A session that keeps breaking is not
+    /// hastened.
+    pub fn hasten(&mut self, now: Millis) {
+        let waits_for_network =
+            self.phase == Phase::Waiting && self.status.reason == Reason::Network;
+        if !waits_for_network || self.short_sessions > MAX_HASTENED_SHORT_SESSIONS {
+            return;
+        }
+        let span = u64::try_from(self.settings.retry_base.as_millis()).unwrap_or(u64::MAX);
+        let soon = now + Duration::from_millis(self.rng.u64(0..=span));
+        if self.timers.get(Timer::Attempt).is_some_and(|planned| planned > soon) {
+            self.timers.set(Timer::Attempt, soon);
+            self.status.next_attempt = Some(soon);
+            self.effect(Effect::Changed);
         }
     }
 

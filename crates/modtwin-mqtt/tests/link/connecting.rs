@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::authority::Authority;
 use crate::peer::{DISCONNECT, PUBLISH, Peer, SUBSCRIBE, publish, suback};
-use crate::user::{User, engine};
+use crate::user::{User, engine, next};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_connects_subscribes_sends_and_receives() {
@@ -39,7 +39,7 @@ async fn a_link_connects_subscribes_sends_and_receives() {
     assert_eq!(message.topic, "$iothub/twin/res/200/?$rid=1");
     assert_eq!(message.payload, b"{\"desired\":{}}");
 
-    let (server_name, connect, published) = heard.recv().await.unwrap();
+    let (server_name, connect, published) = next(&mut heard).await;
     assert_eq!(server_name.as_deref(), Some("localhost"), "SNI");
     assert_eq!(published.kind, PUBLISH);
     assert_eq!(published.published(), ("$iothub/twin/GET/?$rid=1".into(), Vec::new()));
@@ -104,7 +104,7 @@ async fn a_shutdown_says_goodbye_to_the_hub() {
     let mut user = User::new(&engine, &authority, peer.port);
     user.connect().await;
     engine.shutdown(crate::user::PATIENCE).await;
-    let rest = heard.recv().await.unwrap();
+    let rest = next(&mut heard).await;
     assert_eq!(rest.iter().map(|packet| packet.kind).collect::<Vec<_>>(), [DISCONNECT]);
     user.loss().await;
     let fault = user.failure().await;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::authority::{Authority, KeyKind};
 use crate::peer::Peer;
-use crate::user::{User, engine};
+use crate::user::{User, engine, next};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_client_certificate_is_presented_whatever_the_key() {
@@ -38,7 +38,7 @@ async fn the_client_certificate_is_presented_whatever_the_key() {
             let user = User::new(&engine, &authority, peer.port);
             let mut user = user.with_certificate(issued.certificate_file.clone(), key, password);
             user.connect().await;
-            let (thumbprint, flags) = heard.recv().await.unwrap();
+            let (thumbprint, flags) = next(&mut heard).await;
             let expected = issued.certificate.digest(MessageDigest::sha256()).unwrap().to_vec();
             assert_eq!(thumbprint, Some(expected), "{kind:?}");
             assert_eq!(flags, 0x80, "user name, no password");
@@ -65,11 +65,11 @@ async fn new_files_count_at_the_next_connect() {
     let user = User::new(&engine, &authority, peer.port);
     let mut user = user.with_certificate(old.certificate_file.clone(), old.key_file.clone(), None);
     user.connect().await;
-    assert_eq!(heard.recv().await.unwrap(), old.certificate.to_der().unwrap());
+    assert_eq!(next(&mut heard).await, old.certificate.to_der().unwrap());
     std::fs::copy(&new.certificate_file, &old.certificate_file).unwrap();
     std::fs::copy(&new.key_file, &old.key_file).unwrap();
     user.connect().await;
-    assert_eq!(heard.recv().await.unwrap(), new.certificate.to_der().unwrap());
+    assert_eq!(next(&mut heard).await, new.certificate.to_der().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

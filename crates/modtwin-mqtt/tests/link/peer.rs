@@ -106,7 +106,7 @@ impl Session {
             }
         };
         assert!(
-            timeout(Duration::from_secs(30), reading).await.is_ok(),
+            timeout(Duration::from_secs(20), reading).await.is_ok(),
             "the link keeps its connection"
         );
         packets

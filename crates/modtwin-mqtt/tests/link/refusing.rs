@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::authority::{Authority, KeyKind};
 use crate::peer::{Peer, Session, connack};
-use crate::user::{User, engine};
+use crate::user::{User, engine, next};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_another_name_is_refused_as_tls() {
@@ -159,6 +159,6 @@ async fn a_connack_that_comes_too_late_is_not_kept() {
     user.request.time_limit = Duration::from_millis(500);
     assert_eq!(user.failure().await.reason, Reason::Network);
     late.notify_one();
-    assert_eq!(heard.recv().await, Some(1), "DISCONNECT and the end");
+    assert_eq!(next(&mut heard).await, 1, "DISCONNECT and the end");
     user.assert_silent();
 }

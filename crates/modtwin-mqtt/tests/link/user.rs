@@ -14,6 +14,7 @@ use modtwin_session::link::{
 };
 use openssl::ssl::{SslConnector, SslMethod};
 use openssl::x509::X509VerifyResult;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
 use crate::authority::Authority;
@@ -50,6 +51,11 @@ impl Diagnosis for Probe {
             Err(_) => None,
         }
     }
+}
+
+/// What the peer's script tells next.
+pub(crate) async fn next<T>(heard: &mut UnboundedReceiver<T>) -> T {
+    timeout(PATIENCE, heard.recv()).await.unwrap().unwrap()
 }
 
 /// An engine with the probe.

@@ -122,9 +122,9 @@ fn refusal(failure: &AckError) -> Refusal {
             ProblemKind::Storage,
             format!("{failure}: {cause}; free some space or mend the state directory"),
         ),
-        AckError::Stopping(_) => {
-            Refusal::unavailable("the module is stopping; nothing was stored: try again in a moment")
-        }
+        AckError::Stopping(_) => Refusal::unavailable(
+            "the module is stopping; nothing was stored: try again in a moment",
+        ),
     }
 }
 

@@ -36,10 +36,8 @@ impl Refusal {
 
     /// A method that the resource does not take (RFC 9110, section 15.5.6: with `Allow`).
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        let problem = Problem::new(
-            ProblemKind::MethodNotAllowed,
-            format!("expected one of {allowed}"),
-        );
+        let problem =
+            Problem::new(ProblemKind::MethodNotAllowed, format!("expected one of {allowed}"));
         let header = Some((ALLOW, HeaderValue::from_static(allowed)));
         Self { problem: Box::new(problem), header }
     }
@@ -63,8 +61,8 @@ impl Refusal {
 
     /// The refusal as an answer.
     pub(crate) fn into_response(self) -> Response<Body> {
-        let status = StatusCode::from_u16(self.problem.status)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = Response::new(full(encode(&*self.problem)));
         *response.status_mut() = status;
         set_type(&mut response, MEDIA_TYPE_PROBLEM);

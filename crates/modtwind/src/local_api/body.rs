@@ -24,7 +24,8 @@ pub(crate) async fn read(body: Incoming, timeout: Duration) -> Result<Bytes, Ref
 /// Reads `bytes` as a JSON value of that type.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|failure| {
-        let what = if bytes.is_empty() { "the body is empty".to_owned() } else { failure.to_string() };
+        let what =
+            if bytes.is_empty() { "the body is empty".to_owned() } else { failure.to_string() };
         Refusal::invalid("body", format!("expected JSON as the contract has it, found: {what}"))
     })
 }

@@ -15,8 +15,7 @@ use super::rights::Access;
 /// Answers the list.
 pub(crate) async fn answer(caller: &Arc<Caller>) -> Outcome {
     let (registry, grants) = caller.grants().await?;
-    let modules =
-        grants.usable(&registry).map(|(entry, access)| summary(entry, access)).collect();
+    let modules = grants.usable(&registry).map(|(entry, access)| summary(entry, access)).collect();
     Ok(json(StatusCode::OK, &ModuleList { modules }))
 }
 

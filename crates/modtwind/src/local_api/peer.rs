@@ -90,6 +90,10 @@ fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
             return Ok(groups);
         }
         let failure = io::Error::last_os_error();
+        if failure.raw_os_error() == Some(libc::ENOPROTOOPT) {
+            // A kernel without the option: the peer's own group is all that is known.
+            return Ok(Vec::new());
+        }
         if failure.raw_os_error() != Some(libc::ERANGE) || found <= groups.len() {
             return Err(failure);
         }

@@ -41,7 +41,9 @@ impl Query {
         let value = values.next();
         match values.next() {
             None => Ok(value),
-            Some(_) => Err(Refusal::invalid(name, format!("expected `{name}` once, found it twice"))),
+            Some(_) => {
+                Err(Refusal::invalid(name, format!("expected `{name}` once, found it twice")))
+            }
         }
     }
 
@@ -185,7 +187,19 @@ mod tests {
         assert_eq!(timeout("5").unwrap(), Duration::from_secs(5));
         assert_eq!(timeout("0.25").unwrap(), Duration::from_millis(250));
         assert_eq!(timeout("3600").unwrap(), MAX_TIMEOUT);
-        for bad in ["", "0", "-1", "3601", "1e9", "inf", "nan", "5s", "1.2.3", ".", "99999999999999999999999"] {
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "3601",
+            "1e9",
+            "inf",
+            "nan",
+            "5s",
+            "1.2.3",
+            ".",
+            "99999999999999999999999",
+        ] {
             assert_eq!(field(timeout(bad)), "timeout", "{bad}");
         }
     }

@@ -94,9 +94,7 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         Resource::Health => Ok(status::health(&caller)),
         Resource::Modules => listing::answer(&caller).await,
         Resource::Status => status::answer(&caller).await,
-        Resource::Module(module) => {
-            snapshot::answer(&caller, &module, request.headers()).await
-        }
+        Resource::Module(module) => snapshot::answer(&caller, &module, request.headers()).await,
         Resource::Watch(module) => watch::answer(&caller, &module, &query).await,
         Resource::Reported(module) => reported::answer(&caller, &module, &query, request).await,
         Resource::Acks(module) => acks::answer(&caller, &module, request).await,
@@ -125,7 +123,11 @@ async fn reload(caller: &Caller) -> Outcome {
         Ok(Err(errors)) => {
             let detail = format!(
                 "{} in the config files; the old config stays in force: {}",
-                if errors.len() == 1 { "an error".to_owned() } else { format!("{} errors", errors.len()) },
+                if errors.len() == 1 {
+                    "an error".to_owned()
+                } else {
+                    format!("{} errors", errors.len())
+                },
                 errors.first().map_or("", String::as_str),
             );
             Err(Problem::new(ProblemKind::InvalidConfig, detail).with_errors(errors).into())
@@ -157,9 +159,20 @@ mod tests {
         check("/v1/reload", Some(Resource::Reload));
         check("/v1/health", Some(Resource::Health));
         for unknown in [
-            "", "*", "/", "/v1", "/v1/", "/v2/modules", "/v1/modules/", "/v1/modules//watch",
-            "/v1/modules/a/", "/v1/modules/a/watch/", "/v1/modules/a/other", "/v1/status/a",
-            "/V1/modules", "v1/modules",
+            "",
+            "*",
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/modules",
+            "/v1/modules/",
+            "/v1/modules//watch",
+            "/v1/modules/a/",
+            "/v1/modules/a/watch/",
+            "/v1/modules/a/other",
+            "/v1/status/a",
+            "/V1/modules",
+            "v1/modules",
         ] {
             check(unknown, None);
         }

@@ -114,9 +114,7 @@ mod tests {
     fn a_wish_is_narrowed_to_what_is_allowed() {
         let check = |allowed: &[&str], wanted: &[&str], expected: Result<&[&str], &str>| {
             let found = scope(allowed).narrowed(&pointers(wanted));
-            let expected = expected
-                .map(scope)
-                .map_err(|outside| Pointer::parse(outside).unwrap());
+            let expected = expected.map(scope).map_err(|outside| Pointer::parse(outside).unwrap());
             assert_eq!(found, expected, "{allowed:?} {wanted:?}");
         };
         check(&[""], &["/a"], Ok(&["/a"]));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::connection;
@@ -103,7 +104,7 @@ impl LocalApi {
                 }
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _address)) => acceptor.handle_accepted(stream),
-                    Err(failure) => wait_after(&failure).await,
+                    Err(failure) => acceptor.wait_after(&failure).await,
                 },
             }
         }
@@ -119,12 +120,14 @@ struct Acceptor {
     /// Whose task it is; refusals in progress have no user.
     users: BTreeMap<Id, Option<u32>>,
     stopping: watch::Sender<bool>,
+    /// When a failed accept was logged last.
+    warned: Option<Instant>,
 }
 
 impl Acceptor {
     fn new(shared: Arc<Shared>) -> Self {
         let (stopping, _) = watch::channel(false);
-        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping }
+        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping, warned: None }
     }
 
     fn handle_accepted(&mut self, stream: UnixStream) {
@@ -185,10 +188,20 @@ impl Acceptor {
         self.users.remove(&id);
     }
 
+    /// Keeps a listener that cannot accept (no file descriptors left) from spinning, and the log
+    /// from filling.
+    async fn wait_after(&mut self, failure: &io::Error) {
+        if self.warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
+            self.warned = Some(Instant::now());
+            warn!(error = %failure, connections = self.tasks.len(), "cannot accept a connection");
+        }
+        tokio::time::sleep(ACCEPT_BACKOFF).await;
+    }
+
     async fn drain(mut self) {
         // Nobody listening means that no connection is open.
         let _nobody = self.stopping.send(true);
-        let deadline = tokio::time::Instant::now() + self.shared.limits.drain;
+        let deadline = Instant::now() + self.shared.limits.drain;
         while !self.tasks.is_empty() {
             match tokio::time::timeout_at(deadline, self.tasks.join_next_with_id()).await {
                 Ok(ended) => self.handle_ended(ended),
@@ -201,15 +214,11 @@ impl Acceptor {
     }
 }
 
-/// Keeps a listener that cannot accept (no file descriptors left) from spinning.
-async fn wait_after(failure: &io::Error) {
-    warn!(error = %failure, "cannot accept a connection on the local socket");
-    tokio::time::sleep(ACCEPT_BACKOFF).await;
-}
-
 /// Connections kept for those who may do everything, so that handlers can't lock an operator out.
 const RESERVED: usize = 32;
 /// Over-limit peers that are told so at once; the others just see their connection closed.
 const REFUSALS_AT_ONCE: usize = 32;
 /// How long to leave the listener alone after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+/// How often failed accepts are logged.
+const WARN_EVERY: Duration = Duration::from_secs(60);

@@ -41,7 +41,12 @@ fn snapshot(view: &ModuleView, access: Access<'_>) -> Snapshot {
         reported: reported.map(|section| report.of(&section.document).into_owned()),
         reported_version: reported.map(|section| section.version),
         pending: report.of(&view.pending).into_owned(),
-        applied: view.applied.iter().filter(|one| access.knows(&one.handler)).map(applied).collect(),
+        applied: view
+            .applied
+            .iter()
+            .filter(|one| access.knows(&one.handler))
+            .map(applied)
+            .collect(),
         as_of: view.as_of.map(Into::into),
         stale: view.stale,
     }

@@ -90,9 +90,7 @@ impl Drop for PathGuard {
 /// [`SocketError`] where another daemon serves the path, where it holds something that is no
 /// socket, or where the system refuses. Must be called within a tokio runtime.
 pub async fn bind(path: &Path, mode: u32) -> Result<Bound, SocketError> {
-    let system = |what| {
-        move |source| SocketError::System { what, path: path.to_owned(), source }
-    };
+    let system = |what| move |source| SocketError::System { what, path: path.to_owned(), source };
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         let made = fs::DirBuilder::new().mode(0o755).create(folder);
         made.map_err(system("create the folder of the socket"))?;
@@ -212,7 +210,10 @@ mod tests {
         let path = folder.path().join("run/modtwin.sock");
         let bound = bind(&path, SOCKET_MODE).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
-        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o755);
+        assert_eq!(
+            fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777,
+            0o755
+        );
         assert!(answers(&path).await);
         drop(bound);
         assert!(!path.exists());

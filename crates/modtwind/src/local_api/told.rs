@@ -65,10 +65,9 @@ impl Told {
         let fresh = self.scope.share(section);
         let (patch, reset) = match &self.desired {
             None => (fresh.document().clone(), false),
-            Some((last, known)) => (
-                difference(known.document(), fresh.document()),
-                now.generation > last.generation,
-            ),
+            Some((last, known)) => {
+                (difference(known.document(), fresh.document()), now.generation > last.generation)
+            }
         };
         let first = self.desired.is_none();
         let event = (first || reset || !patch.is_empty()).then(|| {
@@ -91,10 +90,7 @@ impl Told {
             return None;
         }
         self.hub = view.hub.clone();
-        Some(Event::Hub(HubEvent {
-            module: view.module.to_string(),
-            hub: hub_status(&view.hub),
-        }))
+        Some(Event::Hub(HubEvent { module: view.module.to_string(), hub: hub_status(&view.hub) }))
     }
 }
 

@@ -135,7 +135,8 @@ fn automatic_answer(bytes: &[u8]) -> Option<(&[u8], StatusCode)> {
     let head = tail.get(at..)?;
     let is_empty = head.windows(NO_CONTENT.len()).any(|window| window == NO_CONTENT);
     let code = head.get(STATUS_LINE.len()..)?.get(..3)?;
-    let status = StatusCode::from_bytes(code).ok().filter(|status| is_empty && status.is_client_error())?;
+    let status =
+        StatusCode::from_bytes(code).ok().filter(|status| is_empty && status.is_client_error())?;
     Some((bytes.get(..start.saturating_add(at))?, status))
 }
 

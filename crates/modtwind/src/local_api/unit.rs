@@ -64,13 +64,12 @@ impl PinnedProcess {
     /// Says whether the pinned process still has its id. The kernel shows -1 for a pidfd whose
     /// process has been reaped (proc(5), `/proc/[pid]/fdinfo`), which is when the id is free.
     fn is_there(&self) -> bool {
-        fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd()))
-            .ok()
-            .and_then(|info| {
+        fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd())).ok().and_then(
+            |info| {
                 let line = info.lines().find_map(|line| line.strip_prefix("Pid:"))?;
                 line.trim().parse::<i32>().ok()
-            })
-            == Some(self.pid)
+            },
+        ) == Some(self.pid)
     }
 }
 
@@ -131,7 +130,10 @@ mod tests {
             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/hvac.service\n",
             Some("user@1000.service"),
         );
-        check("12:cpu:/a.service\n1:name=systemd:/system.slice/b.service\n0::/\n", Some("b.service"));
+        check(
+            "12:cpu:/a.service\n1:name=systemd:/system.slice/b.service\n0::/\n",
+            Some("b.service"),
+        );
         check("0::/user.slice/user-0.slice/session-1.scope\n", None);
         check("0::/\n", None);
         check("", None);

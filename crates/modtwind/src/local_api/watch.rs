@@ -68,9 +68,7 @@ impl Wish {
         if self.paths.is_empty() {
             return Ok(allowed);
         }
-        allowed
-            .narrowed(&self.paths)
-            .map_err(|pointer| access.lacks("watch", &pointer.to_string()))
+        allowed.narrowed(&self.paths).map_err(|pointer| access.lacks("watch", &pointer.to_string()))
     }
 }
 

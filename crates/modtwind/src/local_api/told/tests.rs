@@ -24,9 +24,8 @@ fn view(generation: u64, desired: Option<(u64, Value)>) -> ModuleView {
             next_attempt: None,
         },
         generation,
-        desired: desired.map(|(version, value)| {
-            Arc::new(Section { version, document: document(&value) })
-        }),
+        desired: desired
+            .map(|(version, value)| Arc::new(Section { version, document: document(&value) })),
         reported: None,
         pending: Arc::new(Document::new()),
         applied: Arc::new(Vec::new()),
@@ -116,7 +115,8 @@ fn a_change_is_told_as_patch_and_whole_within_the_paths() {
 
 #[test]
 fn a_change_outside_the_paths_sends_nothing_and_is_not_made_up_for_later() {
-    let (mut told, _) = Told::begin(&view(1, Some((7, json!({"a": 1, "b": 1})))), under("/a"), None);
+    let (mut told, _) =
+        Told::begin(&view(1, Some((7, json!({"a": 1, "b": 1})))), under("/a"), None);
     assert_eq!(told.next(&view(1, Some((8, json!({"a": 1, "b": 2}))))), None);
     let event = told.next(&view(1, Some((9, json!({"a": 2, "b": 2}))))).unwrap();
     let event = line(&event);
@@ -190,7 +190,8 @@ fn patches_that_skip_versions_still_compose_to_desired() {
         let mut copy = document(&states[0]);
         for (version, state) in states.iter().enumerate().skip(step).step_by(step) {
             let version = u64::try_from(version).unwrap();
-            if let Some(Event::Desired(event)) = told.next(&view(1, Some((version, state.clone())))) {
+            if let Some(Event::Desired(event)) = told.next(&view(1, Some((version, state.clone()))))
+            {
                 merge(&mut copy, &event.patch);
                 assert_eq!(copy, event.desired);
             }

@@ -1,174 +1,16 @@
-//! The local API over a real socket, byte by byte: what peers get who are good, clumsy or hostile.
-//! No module is served here; what modules say is tested with the whole daemon.
+//! What peers get who are good, clumsy or hostile, where no module is served.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use modtwind::local_api::{AdminCommand, Facts, Limits, LocalApi, Registry, socket};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use modtwind::local_api::{AdminCommand, Limits};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::daemon::{ADMIN_GROUP, Daemon};
+use crate::peer::{ask, can_change_users, connect_as, get, in_time, is_closed, read};
+
 /// A user and a group that own nothing here.
 const STRANGER: u32 = 54_321;
-const ADMIN_GROUP: u32 = 54_322;
-
-/// A served socket in a folder of its own.
-struct Daemon {
-    folder: TempDir,
-    registry: Option<watch::Sender<Arc<Registry>>>,
-    commands: mpsc::Receiver<AdminCommand>,
-    stop: Option<oneshot::Sender<()>>,
-    served: JoinHandle<()>,
-}
-
-impl Daemon {
-    async fn start() -> Self {
-        Self::start_with(Limits::default()).await
-    }
-
-    async fn start_with(limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        open_to_all(folder.path());
-        let bound = socket::bind(&folder.path().join("s"), socket::SOCKET_MODE).await.unwrap();
-        let (registry, follow) = watch::channel(Arc::new(registry()));
-        let (admin, commands) = mpsc::channel(1);
-        let api = LocalApi::with_limits(follow, admin, limits);
-        let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(async move {
-            let _guard = bound.guard;
-            let stopped = async { stopped.await.unwrap_or_default() };
-            api.serve(bound.listener, stopped).await;
-        });
-        Self { folder, registry: Some(registry), commands, stop: Some(stop), served }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("s")
-    }
-
-    async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.path()).await.unwrap()
-    }
-
-    /// Sends `bytes` on a connection of its own and gives the first answer.
-    async fn ask(&self, bytes: impl AsRef<[u8]>) -> Answer {
-        ask(&mut self.connect().await, bytes).await
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.ask(get(path)).await
-    }
-}
-
-fn registry() -> Registry {
-    Registry {
-        modules: Vec::new(),
-        problems: BTreeMap::from([("broken".to_owned(), vec!["no such file `x.pem`".to_owned()])]),
-        admin_group: "modtwin".to_owned(),
-        admin_gid: Some(ADMIN_GROUP),
-        daemon_uid: nix::unistd::geteuid().as_raw(),
-        facts: Arc::new(Facts {
-            version: "1.2.3".to_owned(),
-            pid: 7,
-            started: SystemTime::UNIX_EPOCH,
-            config_path: PathBuf::from("/etc/modtwin/modtwind.toml"),
-            socket_path: PathBuf::from("/run/modtwin/modtwin.sock"),
-            state_directory: PathBuf::from("/var/lib/modtwin"),
-            hub_hostname: "contoso.azure-devices.net".to_owned(),
-            device_id: "device01".to_owned(),
-        }),
-    }
-}
-
-fn open_to_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
-}
-
-/// One answer, taken apart.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    /// Asserts that it is a problem of that status and kind, and gives it.
-    #[track_caller]
-    fn problem(&self, status: u16, kind: &str) -> Value {
-        assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
-        let problem = self.json();
-        assert_eq!(problem["kind"], kind, "{problem}");
-        assert_eq!(problem["status"], status, "{problem}");
-        assert_eq!(problem["type"], format!("urn:modtwin:problem:{kind}"));
-        problem
-    }
-}
-
-async fn in_time<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, what).await.expect("an end in time")
-}
-
-/// Reads one answer; `bodiless` is true after HEAD.
-async fn read(stream: &mut UnixStream, bodiless: bool) -> Answer {
-    in_time(async {
-        let mut bytes = Vec::new();
-        let end = loop {
-            if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-                break at + 4;
-            }
-            let mut byte = [0];
-            assert_eq!(stream.read(&mut byte).await.unwrap(), 1, "{}", String::from_utf8_lossy(&bytes));
-            bytes.push(byte[0]);
-        };
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut answer = Answer { status, head, body: Vec::new() };
-        let length = answer.header("content-length").map_or(0, |text| text.parse().unwrap());
-        if !bodiless {
-            answer.body = vec![0; length];
-            stream.read_exact(&mut answer.body).await.unwrap();
-        }
-        answer
-    })
-    .await
-}
-
-async fn ask(stream: &mut UnixStream, bytes: impl AsRef<[u8]>) -> Answer {
-    // A peer that is refused early may find the other side closed before all is written.
-    let _broken_pipe = in_time(stream.write_all(bytes.as_ref())).await;
-    read(stream, bytes.as_ref().starts_with(b"HEAD")).await
-}
-
-/// Says whether the other side closes without another byte.
-async fn is_closed(stream: &mut UnixStream) -> bool {
-    in_time(stream.read(&mut [0])).await.map_or(true, |count| count == 0)
-}
 
 #[tokio::test]
 async fn health_and_an_empty_list_are_answered() {
@@ -196,7 +38,10 @@ async fn status_shows_the_daemon_and_modules_too_broken_to_serve() {
     assert_eq!(status["storage"], json!({"directory": "/var/lib/modtwin", "writable": true}));
     let broken = &status["modules"][0];
     assert_eq!(broken["module"], "broken");
-    assert_eq!((&broken["hub"]["state"], &broken["hub"]["reason"]), (&json!("disabled"), &json!("config")));
+    assert_eq!(
+        (&broken["hub"]["state"], &broken["hub"]["reason"]),
+        (&json!("disabled"), &json!("config"))
+    );
     assert_eq!(broken["problem"], "no such file `x.pem`");
 }
 
@@ -396,33 +241,6 @@ async fn a_reload_answers_what_changed_or_every_error() {
     drop(in_time(daemon.commands.recv()).await.unwrap());
     let problem = read(&mut stream, false).await.problem(500, "internal");
     assert!(problem["id"].is_string());
-}
-
-/// Connects as another user: the kernel notes who a process is at `connect`.
-///
-/// Linux keeps credentials by thread, and the raw calls change those of a thread of its own only.
-#[expect(unsafe_code, reason = "the C library changes all threads of a process at once")]
-fn connect_as(path: PathBuf, uid: u32, gid: u32, groups: &'static [u32]) -> UnixStream {
-    let connect = move || {
-        // SAFETY: the calls take numbers and, with its true length, an array that is only read.
-        let outcomes = unsafe {
-            [
-                libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()),
-                libc::syscall(libc::SYS_setresgid, gid, gid, gid),
-                libc::syscall(libc::SYS_setresuid, uid, uid, uid),
-            ]
-        };
-        assert_eq!(outcomes, [0; 3]);
-        std::os::unix::net::UnixStream::connect(path).unwrap()
-    };
-    let stream = std::thread::spawn(connect).join().unwrap();
-    stream.set_nonblocking(true).unwrap();
-    UnixStream::from_std(stream).unwrap()
-}
-
-/// Changing users takes root, as the tests of CI are.
-fn can_change_users() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 #[tokio::test]

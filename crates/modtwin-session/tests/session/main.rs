@@ -1,0 +1,10 @@
+//! One module's session with a scripted hub link and a clock that stands until somebody waits.
+//!
+//! Owns what only such a stage can show: hours of waits, ports that panic, disks that hang. What
+//! real MQTT, TLS and processes do is shown by the daemon's own tests.
+
+mod connecting;
+mod crashing;
+mod rig;
+mod storing;
+mod syncing;
