@@ -35,13 +35,17 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 ];
 
 /// What runs on a developer's machine. No product crate links any of it.
-const DEVELOPMENT: [(&str, &[&str]); 5] = [
+const DEVELOPMENT: [(&str, &[&str]); 6] = [
     ("iothub-emulator", &[]),
     (
         "modtwin-testkit",
         &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials", "modtwin-session"],
     ),
     ("modtwin-demo", &["modtwin-api", "modtwin-client", "modtwin-credentials", "modtwin-testkit"]),
+    (
+        "modtwin-bench",
+        &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials", "modtwin-testkit"],
+    ),
     ("xtask", &[]),
     ("modtwin-tests", &[]),
 ];

@@ -38,13 +38,14 @@ impl ClientChain {
     /// Gives the leaf's common name; none if there is no or more than one.
     pub(crate) fn common_name(&self) -> Option<String> {
         let mut names = self.leaf.subject_name().entries_by_nid(Nid::COMMONNAME);
-        let name = names.next()?.data().to_string();
+        let name = names.next()?.data().to_string().ok()?;
         names.next().is_none().then_some(name)
     }
 
     /// Checks the leaf's dates.
     pub(crate) fn check_dates(&self, now: Moment) -> Result<(), String> {
-        check_dates(&self.leaf, &asn1(now)?, "certificate")
+        let now = asn1(now)?;
+        check_dates(&self.leaf, &now, "certificate")
     }
 
     /// Checks that a registered CA signed the leaf, over the intermediates sent along, and the dates of the whole

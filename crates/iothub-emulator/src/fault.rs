@@ -102,6 +102,13 @@ pub(crate) struct RawFault {
     retry: Option<String>,
 }
 
+impl RawFault {
+    /// Gives the device and the module it is meant for.
+    pub(crate) fn scope(&self) -> (Option<String>, Option<String>) {
+        (self.device.clone(), self.module.clone())
+    }
+}
+
 /// Holds one fault in force.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -286,7 +293,8 @@ impl Faults {
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Fault>>)) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        list.retain(|fault| fault.is_in_force());
+        // A stall whose count is used up stays, so that ending it frees those it holds.
+        list.retain(|fault| fault.is_in_force() || (fault.kind == Kind::Stall && !fault.is_spent()));
         change(&mut list);
         self.active.store(list.len(), Ordering::Release);
         drop(list);

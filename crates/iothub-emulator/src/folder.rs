@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -39,7 +39,7 @@ impl Folder {
         let (path, temporary) = match path {
             Some(path) => {
                 let mut builder = std::fs::DirBuilder::new();
-                builder.recursive(true).mode(0o700).create(path).map_err(io(path))?;
+                builder.recursive(true).mode(0o755).create(path).map_err(io(path))?;
                 (path.canonicalize().map_err(io(path))?, None)
             }
             None => {
@@ -75,6 +75,13 @@ impl Folder {
     /// Writes a file whole.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
         write_whole(&self.path.join(name), bytes)
+    }
+
+    /// Writes a file whole that everybody may read.
+    pub(crate) fn publish(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let path = self.path.join(name);
+        write_whole(&path, bytes)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).map_err(io(&path))
     }
 
     /// Removes a file that may be there.

@@ -165,3 +165,9 @@ impl Hub {
         Some(fault)
     }
 }
+
+/// Waits until the emulator ends.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Fails only when the sender is gone, and that is an end too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,1 +1,47 @@
 //! A local Azure IoT Hub: MQTT over TLS, twins, service REST API and faults on command.
+//!
+//! It is an independent reading of the protocol and shares no code with any client. It listens where it is told and
+//! trusts whoever reaches its control API: it is a tool for one's own machine and for tests.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), iothub_emulator::StartError> {
+//! use iothub_emulator::{Config, Emulator};
+//!
+//! let running = Emulator::start(Config::default()).await?;
+//! println!("MQTT on port {}, trust {}", running.mqtt_port(), running.ca().display());
+//! running.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accept;
+mod authentication;
+mod authority;
+mod certificate;
+mod clock;
+mod config;
+mod control;
+mod event;
+mod fault;
+mod folder;
+mod http;
+mod hub;
+mod identity;
+mod link;
+mod method;
+pub mod packet;
+mod policy;
+mod problem;
+mod random;
+mod registry;
+mod rest;
+mod sas;
+mod server;
+mod stats;
+mod store;
+mod topic;
+mod twin;
+
+pub use config::{Config, Rules};
+pub use folder::FolderError;
+pub use server::{Emulator, Facts, Running, StartError};

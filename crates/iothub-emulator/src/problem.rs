@@ -20,7 +20,6 @@ macro_rules! codes {
 
 codes! {
     ARGUMENT_INVALID 400 400_004 "ArgumentInvalid";
-    ARGUMENT_NULL 400 400_005 "ArgumentNull";
     FORMAT_ERROR 400 400_006 "IotHubFormatError";
     UNAUTHORIZED_ACCESS 401 401_002 "IotHubUnauthorizedAccess";
     QUOTA_EXCEEDED 403 403_002 "IotHubQuotaExceeded";

@@ -1,7 +1,7 @@
 //! What is measured: a hub with twenty modules, gateways, and the daemon, each the real program
 //! in a process of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -14,6 +14,8 @@ use nix::sys::signal::Signal;
 
 /// How many modules a gateway has at most, and here most of the time.
 pub(crate) const MODULES: usize = 20;
+/// The least time between two connects of one daemon, as `modtwind` has it.
+pub(crate) const CONNECT_SPACING: Duration = Duration::from_millis(50);
 /// A device whose modules never connect: what the hub takes without anybody at the other end.
 pub(crate) const UNATTENDED: &str = "unattended01";
 
@@ -30,14 +32,14 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Starts the hub and makes two devices with twenty modules each.
+    /// Starts the hub, which keeps its state below `hub_folder`, and makes two devices with twenty modules each.
     ///
     /// # Errors
     ///
     /// Where a program is not built or does not start, or the hub refuses.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start(hub_folder: &Path) -> anyhow::Result<Self> {
         let daemon = program("modtwind")?;
-        let hub = Hub::start().await?;
+        let hub = Hub::start_in(hub_folder).await?;
         let mut service = hub.service()?;
         let modules: Vec<String> = (1..=MODULES).map(|n| format!("module{n:02}")).collect();
         for device in [DEVICE, UNATTENDED] {

@@ -136,9 +136,8 @@ fn component_answers(
     old: Option<&Value>,
 ) -> Document {
     let old = old.and_then(Value::as_object);
-    let mut answers = old.map_or_else(Document::new, |old| {
-        gone_answers(acknowledgement, name, whole, old)
-    });
+    let mut answers =
+        old.map_or_else(Document::new, |old| gone_answers(acknowledgement, name, whole, old));
     for (key, value) in chosen.iter().filter(|(key, _)| *key != COMPONENT_MARK) {
         answer_into(&mut answers, acknowledgement, key, value, old.and_then(|old| old.get(key)));
     }
@@ -267,7 +266,8 @@ mod tests {
 
     #[test]
     fn an_object_value_replaces_the_one_answered_before() {
-        let mut reported = document(json!({"net": {"value": {"a": 1, "b": 2}, "ac": 400, "av": 2, "ad": "no"}}));
+        let mut reported =
+            document(json!({"net": {"value": {"a": 1, "b": 2}, "ac": 400, "av": 2, "ad": "no"}}));
         let desired = document(json!({"net": {"b": 2, "c": 3}}));
         let patch = plug_and_play(&acknowledged(3, 200, None), &desired, &reported);
         merge(&mut reported, &patch);

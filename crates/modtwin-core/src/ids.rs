@@ -17,7 +17,9 @@ pub enum IdError {
     #[error("an id must have at most {MAX_ID_LENGTH} characters, found {0}")]
     TooLong(usize),
     /// The text has a character that an id must not have.
-    #[error("an id must not contain {0:?}; allowed are letters, digits and - : . % _ * ! ( ) , = @ ; $ '")]
+    #[error(
+        "an id must not contain {0:?}; allowed are letters, digits and - : . % _ * ! ( ) , = @ ; $ '"
+    )]
     Character(char),
     /// The text begins with `$`, which the hub reserves.
     #[error("an id must not begin with `$`: the hub reserves such names")]
@@ -35,9 +37,8 @@ fn check(text: &str) -> Result<(), IdError> {
     if text.starts_with('$') {
         return Err(IdError::Reserved);
     }
-    if let Some(found) = text
-        .chars()
-        .find(|c| !c.is_ascii_alphanumeric() && !"-:.%_*!(),=@;$'".contains(*c))
+    if let Some(found) =
+        text.chars().find(|c| !c.is_ascii_alphanumeric() && !"-:.%_*!(),=@;$'".contains(*c))
     {
         return Err(IdError::Character(found));
     }

@@ -118,10 +118,9 @@ impl<'a> Walk<'a> {
             }
             Value::Null | Value::Bool(_) => Ok(()),
             Value::Number(number) => self.number(number),
-            Value::String(text) if text.len() as u64 > MAX_STRING_BYTES => Err(self.violation(
-                "a string has at most 4096 bytes",
-                Some(MAX_STRING_BYTES),
-            )),
+            Value::String(text) if text.len() as u64 > MAX_STRING_BYTES => {
+                Err(self.violation("a string has at most 4096 bytes", Some(MAX_STRING_BYTES)))
+            }
             Value::String(_) => Ok(()),
             Value::Object(inner) => self.object(inner, depth + 1),
             Value::Array(items) => self.array(items, depth + 1),

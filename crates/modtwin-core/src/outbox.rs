@@ -7,9 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::acknowledgement::strip_answers;
-use crate::document::{
-    Document, changes_nothing, compose, compose_into_two, composes, merge,
-};
+use crate::document::{Document, changes_nothing, compose, compose_into_two, composes, merge};
 use crate::message::{Refusal, RequestId};
 
 /// One merge patch that waits, made of one or more reports.

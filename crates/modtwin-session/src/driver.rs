@@ -308,7 +308,9 @@ impl<'a> Driver<'a> {
         match state {
             HubState::Connecting => {}
             HubState::Connected if reason == Reason::Ok => info!("connected to the hub"),
-            HubState::Connected => warn!(%reason, detail, "connected to the hub, which holds us up"),
+            HubState::Connected => {
+                warn!(%reason, detail, "connected to the hub, which holds us up")
+            }
             HubState::Disconnected if reason == Reason::Stopping => info!("stopping"),
             HubState::Disconnected => warn!(%reason, detail, "not connected, will try again"),
             HubState::Disabled => error!(%reason, detail, "disabled until this is mended"),
@@ -454,16 +456,25 @@ impl<'a> Driver<'a> {
                 info!(known, found, dropped, "desired versions missed, fetching the twin");
             }
             Notice::NewGeneration { generation } => {
-                warn!(generation, dropped, "the twin began anew: created again, or older data after a failover");
+                warn!(
+                    generation,
+                    dropped, "the twin began anew: created again, or older data after a failover"
+                );
             }
             Notice::ReportedLost => {
                 warn!(dropped, "the hub has lost reported values, sending them again");
             }
             Notice::ReportUnanswered => {
-                warn!(dropped, "no answer to a report, fetching the twin to see whether it arrived");
+                warn!(
+                    dropped,
+                    "no answer to a report, fetching the twin to see whether it arrived"
+                );
             }
             Notice::ReportDivided => {
-                warn!(dropped, "the hub refused a report, sending its keys in parts to find the one");
+                warn!(
+                    dropped,
+                    "the hub refused a report, sending its keys in parts to find the one"
+                );
             }
             Notice::TooManyPatches => {
                 warn!(dropped, "more desired patches than can wait for a fetch, fetching again");

@@ -91,11 +91,8 @@ impl Seat {
         let loaded = load(&ports.store).await;
         let (view, view_receiver) = watch::channel(Arc::new(first_view(&config.module, loaded)));
         let module = config.module.clone();
-        let handle = ModuleHandle {
-            module: module.clone(),
-            commands: command_sender,
-            view: view_receiver,
-        };
+        let handle =
+            ModuleHandle { module: module.clone(), commands: command_sender, view: view_receiver };
         let ends = Ends { config, ports, commands, view, epoch: 0, connects: 0 };
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
@@ -137,10 +134,7 @@ pub(crate) async fn load(store: &Arc<dyn TwinStore>) -> Result<Option<StoredTwin
     })
 }
 
-fn first_view(
-    module: &ModuleId,
-    loaded: Result<Option<StoredTwin>, StoreError>,
-) -> ModuleView {
+fn first_view(module: &ModuleId, loaded: Result<Option<StoredTwin>, StoreError>) -> ModuleView {
     let (stored, storage_problem) = match loaded {
         Ok(stored) => (stored, None),
         Err(error) => (None, Some(error.to_string())),

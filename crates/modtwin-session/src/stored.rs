@@ -100,7 +100,10 @@ mod tests {
         };
         let durable = Durable {
             twin: Twin { generation: 3, desired: section(7), reported: section(9) },
-            outbox: vec![Batch { through: 4, patch: json!({"x": null}).as_object().cloned().unwrap() }],
+            outbox: vec![Batch {
+                through: 4,
+                patch: json!({"x": null}).as_object().cloned().unwrap(),
+            }],
             quarantined: vec![Quarantined { key: "k".into(), status: 400, message: "no".into() }],
             sequence: 4,
             acknowledged: vec![Acknowledged {

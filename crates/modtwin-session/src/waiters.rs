@@ -88,7 +88,8 @@ impl Waiters {
                 waiter.keys.remove(key);
             }
         }
-        let done = |waiter: &mut AcceptedWaiter| waiter.sequence <= through && waiter.keys.is_empty();
+        let done =
+            |waiter: &mut AcceptedWaiter| waiter.sequence <= through && waiter.keys.is_empty();
         for waiter in self.accepted.extract_if(.., done) {
             drop(waiter.sender.send(Ok(version)));
         }

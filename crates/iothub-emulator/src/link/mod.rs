@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::certificate::ClientChain;
 use crate::fault::{Fault, Kind};
-use crate::hub::Hub;
+use crate::hub::{self, Hub};
 use crate::identity::IdentityKey;
 use crate::packet::{Connect, Packet};
 use connect::{Admission, Refusal, UserName};
@@ -42,7 +42,7 @@ where
     let mut wire = Wire::new(stream);
     let mut stop = hub.stop.clone();
     let first = tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => return,
+        () = hub::stopped(&mut stop) => return,
         first = timeout(hub.rules.connect_wait, wire.next_packet()) => first,
     };
     match first {
@@ -119,7 +119,7 @@ where
 {
     let identity = Arc::clone(&admission.identity);
     let id = hub.link_ids.fetch_add(1, Ordering::Relaxed);
-    let (link, commands, cut) = LinkHandle::new(id, admission.credential.clone(), admission.model_id.clone());
+    let (mut link, commands, cut) = LinkHandle::new(id, admission.credential.clone(), admission.model_id.clone());
     let mut state = identity.lock();
     if state.is_deleted {
         return None;
@@ -133,7 +133,7 @@ where
     state.record.session = (!connect.clean_session).then(|| subscriptions.clone());
     state.record.connection_updated = hub.clock.now();
     state.record.last_activity = hub.clock.now();
-    let link = LinkHandle { takes_methods: requests::takes_methods(&subscriptions), ..link };
+    link.takes_methods = requests::takes_methods(&subscriptions);
     if let Some(older) = state.link.replace(link) {
         older.cut(Ending::TakenOver);
     }

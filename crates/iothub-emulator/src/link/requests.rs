@@ -108,7 +108,8 @@ impl Session {
         self.hub.events.tell("notify", Some(&key), || json!({ "version": version }));
         let topic = topic::desired(version);
         if let Some(fault) = self.hub.strike(Kind::ReorderDesired, &key) {
-            let publish = Publish { dup: false, qos: 0, retain: false, topic, id: None, payload: body };
+            let id = (qos > 0).then(|| self.next_id());
+            let publish = Publish { dup: false, qos, retain: false, topic, id, payload: body };
             if let Some(item) = self.item(&Packet::Publish(publish), after) {
                 self.outbox.hold(item, Instant::now() + fault.delay);
             }

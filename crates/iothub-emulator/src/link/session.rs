@@ -15,7 +15,7 @@ use super::handle::{Command, Cut, Ending};
 use super::outbox::{Item, Outbox};
 use super::wire::Wire;
 use crate::fault::Kind;
-use crate::hub::Hub;
+use crate::hub::{self, Hub};
 use crate::identity::Identity;
 use crate::packet::{self, Connect, Packet, Publish, Will};
 
@@ -125,7 +125,7 @@ impl Session {
         let has_output = !wire.output.is_empty();
         tokio::select! {
             biased;
-            _ = self.stop.wait_for(|stop| *stop) => Event::Cut(Ending::Stopped),
+            () = hub::stopped(&mut self.stop) => Event::Cut(Ending::Stopped),
             ending = self.cut.wait() => Event::Cut(ending),
             () = self.timer.as_mut() => Event::Due,
             _ = self.shifts.changed() => Event::Woken,
@@ -248,7 +248,7 @@ impl Session {
 
     /// Gives packet identifiers in a ring without 0. Notifications are not kept for a second sending, so an id that
     /// was never acknowledged may be used again 65,535 packets later.
-    fn next_id(&mut self) -> u16 {
+    pub(super) fn next_id(&mut self) -> u16 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }

@@ -68,7 +68,8 @@ proptest! {
             encode(packet, &mut bytes).unwrap();
         }
         for packet in &packets {
-            prop_assert_eq!(decode(&mut bytes, LIMIT).unwrap().as_ref(), Some(packet));
+            let read = decode(&mut bytes, LIMIT).unwrap();
+            prop_assert_eq!(read.as_ref(), Some(packet));
         }
         prop_assert!(bytes.is_empty());
     }

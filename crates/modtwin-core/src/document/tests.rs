@@ -137,7 +137,11 @@ fn a_delete_and_an_object_after_it_do_not_compose() {
         (json!({"b": null}), json!({"a": {}}), true),
     ];
     for (earlier, later, expected) in cases {
-        assert_eq!(composes(&document(earlier.clone()), &document(later.clone())), expected, "{earlier} {later}");
+        assert_eq!(
+            composes(&document(earlier.clone()), &document(later.clone())),
+            expected,
+            "{earlier} {later}"
+        );
     }
 }
 

@@ -13,7 +13,9 @@ fn document(value: Value) -> Document {
 
 fn refused(patch: Value, pointer: &str, limit: Option<u64>) {
     match check_patch(&document(patch.clone())) {
-        Err(found) => assert_eq!((found.pointer.as_str(), found.limit), (pointer, limit), "{patch}"),
+        Err(found) => {
+            assert_eq!((found.pointer.as_str(), found.limit), (pointer, limit), "{patch}")
+        }
         Ok(()) => panic!("taken: {patch}"),
     }
 }
@@ -52,7 +54,9 @@ fn keys_have_limits() {
     refused(json!({ long.clone(): 1 }), &alloc::format!("/{long}"), Some(MAX_KEY_BYTES));
     let long = "ä".repeat(513);
     refused(json!({ long.clone(): null }), &alloc::format!("/{long}"), Some(MAX_KEY_BYTES));
-    for bad in ["a.b", "$version", "a#", "a b", "a\u{a0}b", "a\tb", "a\u{1}b", "a\u{85}b", "a\u{2003}"] {
+    for bad in
+        ["a.b", "$version", "a#", "a b", "a\u{a0}b", "a\tb", "a\u{1}b", "a\u{85}b", "a\u{2003}"]
+    {
         refused(json!({"x": { bad: 1 }}), &alloc::format!("/x/{bad}"), None);
     }
     refused(json!({"a/b": {"m~n": {"$": 1}}}), "/a~1b/m~0n/$", None);
@@ -76,7 +80,9 @@ fn strings_have_at_most_4096_bytes() {
 fn integers_fit_53_bits_and_floats_are_free() {
     taken(json!({"a": 4_503_599_627_370_495_i64, "b": -4_503_599_627_370_496_i64}));
     taken(json!({"a": 1e300, "b": -0.5, "c": 9.1e18}));
-    for bad in [json!(4_503_599_627_370_496_i64), json!(-4_503_599_627_370_497_i64), json!(u64::MAX)] {
+    for bad in
+        [json!(4_503_599_627_370_496_i64), json!(-4_503_599_627_370_497_i64), json!(u64::MAX)]
+    {
         refused(json!({"a": { "b": bad }}), "/a/b", Some(4_503_599_627_370_495));
     }
 }

@@ -53,7 +53,10 @@ fn reports_merge_while_they_wait_and_deletes_are_kept() {
         (3, json!({"c": 3})),
     ]);
     assert_eq!(waiting(&outbox), [(3, json!({"a": null, "b": {"x": 1, "y": null}, "c": 3}))]);
-    assert_eq!(Value::Object(outbox.pending()), json!({"a": null, "b": {"x": 1, "y": null}, "c": 3}));
+    assert_eq!(
+        Value::Object(outbox.pending()),
+        json!({"a": null, "b": {"x": 1, "y": null}, "c": 3})
+    );
 }
 
 #[test]
@@ -133,7 +136,10 @@ fn the_parts_of_a_refused_patch_keep_apart_from_newer_reports() {
     let Settlement::Rejected { through: 1, refused } = settlement else {
         panic!("{settlement:?}");
     };
-    assert_eq!((refused.key.as_str(), refused.status, refused.message.as_str()), ("bad", 400, "no"));
+    assert_eq!(
+        (refused.key.as_str(), refused.status, refused.message.as_str()),
+        ("bad", 400, "no")
+    );
     assert_eq!(quarantined(&outbox), ["bad"]);
     assert_eq!(waiting(&outbox), [(1, json!({"c": 3})), (3, json!({"a": 9, "c": 9}))]);
 }
@@ -160,10 +166,7 @@ fn a_newer_report_of_a_key_lifts_its_quarantine() {
 
 #[test]
 fn what_the_hub_shows_already_is_settled_from_the_front() {
-    let mut outbox = outbox(&[
-        (1, json!({"a": null})),
-        (2, json!({"a": {"x": 1}})),
-    ]);
+    let mut outbox = outbox(&[(1, json!({"a": null})), (2, json!({"a": {"x": 1}}))]);
     assert_eq!(outbox.settle_against(&document(json!({"a": {"x": 1}}))), []);
     let settled = outbox.settle_against(&document(json!({"b": 1})));
     assert_eq!(settled, [accepted(1, json!({"a": null}))]);
@@ -240,7 +243,9 @@ enum Step {
     Report(Document),
     Exchange,
     /// The answer does not come; whether the request did, and whether a fetch follows.
-    Lost { arrives: bool },
+    Lost {
+        arrives: bool,
+    },
     Restart,
     /// The hub forgets all, and a fetch shows it.
     HubForgets,

@@ -183,7 +183,9 @@ impl Session {
     pub(super) fn mark_unsaved(&mut self, now: Millis, urgency: Urgency) {
         let due = match urgency {
             Urgency::Now => now,
-            Urgency::Soon => self.save.last_begun.map_or(now, |begun| now.max(begun + SAVE_SPACING)),
+            Urgency::Soon => {
+                self.save.last_begun.map_or(now, |begun| now.max(begun + SAVE_SPACING))
+            }
             Urgency::Later => now + SAVE_LATER,
         };
         let set = self.timers.get(Timer::Save);

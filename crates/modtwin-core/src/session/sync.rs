@@ -1,7 +1,6 @@
 //! Keeping the twin in step: the fetch after every connect, patches in order, gaps.
 
 use alloc::format;
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -147,12 +146,17 @@ impl Session {
     }
 
     fn fetch_refused(&mut self, now: Millis, refusal: &Refusal) {
-        let text = format!("the hub refused the twin request with {}: {}", refusal.status, refusal.message);
+        let text = format!(
+            "the hub refused the twin request with {}: {}",
+            refusal.status, refusal.message
+        );
         let reason = match refusal.class() {
             RefusalClass::Throttled => Reason::Throttled,
             RefusalClass::Quota => Reason::Quota,
             RefusalClass::Hub => Reason::HubError,
-            RefusalClass::Identity => return self.give_up(now, Fault::new(Reason::BadCredential, text)),
+            RefusalClass::Identity => {
+                return self.give_up(now, Fault::new(Reason::BadCredential, text));
+            }
             RefusalClass::Content => return self.give_up(now, Fault::new(Reason::HubError, text)),
         };
         // The link is good: asking again on it costs less than connecting anew.
@@ -257,6 +261,6 @@ impl Session {
 
     /// The text for a report that the hub does not take now.
     pub(super) fn refusal_text(refusal: &Refusal) -> alloc::string::String {
-        format!("the hub refused a report with {}: {}", refusal.status, refusal.message.to_string())
+        format!("the hub refused a report with {}: {}", refusal.status, refusal.message)
     }
 }

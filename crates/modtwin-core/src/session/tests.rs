@@ -1,4 +1,10 @@
-//! The session by script, step by step; and in a storm of faults (`simulation`).
+//! The session by script, step by step: `way` (connections, status), `twins` (desired), `reports`
+//! and `acknowledgements`; and in a storm of faults (`simulation`).
 
+mod acknowledgements;
 mod hub;
+mod reports;
+mod script;
 mod simulation;
+mod twins;
+mod way;

@@ -152,7 +152,11 @@ pub(crate) enum Call {
     Connect(ConnectRequest),
     Subscribe,
     /// With what the disk held at that moment.
-    Publish { topic: String, payload: Vec<u8>, on_disk: Option<StoredTwin> },
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        on_disk: Option<StoredTwin>,
+    },
     Disconnect,
 }
 
@@ -385,10 +389,12 @@ impl Disk {
     }
 
     fn ready(&self) -> Result<(), StoreError> {
-        let mood = self.mood.lock().unwrap();
         let hanging = |mood: &mut Mood| *mood == Mood::Hangs;
-        let (mood, _) = self.changed.wait_timeout_while(mood, HANG_LIMIT, hanging).unwrap();
-        let mood = mood.clone();
+        let guard = self.mood.lock().unwrap();
+        let (guard, _) = self.changed.wait_timeout_while(guard, HANG_LIMIT, hanging).unwrap();
+        let mood = guard.clone();
+        // Let go before the panic, which would poison it.
+        drop(guard);
         match mood {
             Mood::Good | Mood::Hangs => Ok(()),
             Mood::Bad(words) => Err(StoreError(words.to_owned())),

@@ -17,7 +17,7 @@ use crate::document::{Document, merge};
 use crate::message::{Answer, HubMessage, Refusal};
 use crate::status::Fault;
 
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 2_500;
 /// The virtual time during which faults happen, in milliseconds.
 const STORM_MS: u64 = 600_000;
 /// The quiet time after it: longer than the longest wait and than a resync.
@@ -48,10 +48,23 @@ struct Faults {
 
 #[derive(Debug)]
 enum Event {
-    Link { epoch: u64, news: LinkNews },
-    ToHub { epoch: u64, id: RequestId, request: Request },
-    ToSession { epoch: u64, message: HubMessage },
-    Saved { life: u64, good: bool },
+    Link {
+        epoch: u64,
+        news: LinkNews,
+    },
+    ToHub {
+        epoch: u64,
+        id: RequestId,
+        request: Request,
+    },
+    ToSession {
+        epoch: u64,
+        message: HubMessage,
+    },
+    Saved {
+        life: u64,
+        good: bool,
+    },
     /// Somebody does something: report, desired patch, acknowledgement, or a fault strikes.
     Act,
 }
@@ -164,7 +177,12 @@ impl World {
         self.queue.retain(|_, event| !matches!(event, Event::Act));
         let effects = self.effects;
         self.until(STORM_MS + CALM_MS);
-        assert!(self.effects - effects < 500, "seed {}: busy: {}", self.seed, self.effects - effects);
+        assert!(
+            self.effects - effects < 500,
+            "seed {}: busy: {}",
+            self.seed,
+            self.effects - effects
+        );
         assert!(
             self.effects < 20 * (self.inputs + STORM_MS / 1000),
             "seed {}: {} effects of {} inputs",
@@ -255,7 +273,8 @@ impl World {
         for _ in 0..=usize::from(self.chance(self.faults.duplicate)) {
             let status = *self.rng.choice([429, 500, 503, 403, 401].iter()).unwrap();
             let answer = if self.chance(self.faults.refuse) {
-                let message = if status == 403 { "IotHubQuotaExceeded".into() } else { "no".into() };
+                let message =
+                    if status == 403 { "IotHubQuotaExceeded".into() } else { "no".into() };
                 Answer::Refused(Refusal { status, message })
             } else {
                 if let Request::Report(patch) = request {
@@ -387,7 +406,9 @@ impl World {
                 .queue
                 .values()
                 .filter_map(|event| match event {
-                    Event::ToHub { epoch, request, .. } if *epoch == self.epoch => Some(request.clone()),
+                    Event::ToHub { epoch, request, .. } if *epoch == self.epoch => {
+                        Some(request.clone())
+                    }
                     _ => None,
                 })
                 .collect();
@@ -447,12 +468,18 @@ impl World {
                 }
                 Effect::Save => self.begin_save(),
                 Effect::Stored { through } => {
-                    let told = self.made.iter().filter(|made| made.sequence.is_some_and(|s| s <= through));
-                    assert!(told.into_iter().all(|made| made.fate != Fate::Pending), "seed {}", self.seed);
+                    let told =
+                        self.made.iter().filter(|made| made.sequence.is_some_and(|s| s <= through));
+                    assert!(
+                        told.into_iter().all(|made| made.fate != Fate::Pending),
+                        "seed {}",
+                        self.seed
+                    );
                 }
                 Effect::NotStored { through } => {
                     for made in &mut self.made {
-                        if made.fate == Fate::Pending && made.sequence.is_some_and(|s| s <= through) {
+                        if made.fate == Fate::Pending && made.sequence.is_some_and(|s| s <= through)
+                        {
                             made.fate = Fate::Dropped;
                         }
                     }
@@ -473,7 +500,13 @@ impl World {
         self.epoch += 1;
         self.up = false;
         self.subscribed = false;
-        let reasons = [Reason::Network, Reason::Tls, Reason::BadCredential, Reason::Throttled, Reason::Config];
+        let reasons = [
+            Reason::Network,
+            Reason::Tls,
+            Reason::BadCredential,
+            Reason::Throttled,
+            Reason::Config,
+        ];
         let reason = *self.rng.choice(reasons.iter()).unwrap();
         let epoch = self.epoch;
         let wait = self.rng.u64(1..500);

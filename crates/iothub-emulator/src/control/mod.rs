@@ -1,0 +1,147 @@
+//! The control API under `/emulator/v1/`: faults, events, stats, the clock, CA certificates. It asks for no token: the
+//! emulator is a tool for one's own machine.
+
+mod stream;
+
+use std::sync::Arc;
+
+use hyper::Response;
+use openssl::x509::X509;
+use serde_json::{Value, json};
+
+use crate::fault::RawFault;
+use crate::http::{self, Body, Call};
+use crate::hub::Hub;
+use crate::identity::IdentityKey;
+use crate::store::Entry;
+
+/// Answers one call of the control API.
+pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
+    let segments = call.segments();
+    let outcome = match (call.method.as_str(), segments.get(2..).unwrap_or_default()) {
+        ("POST", ["faults"]) => add_fault(hub, call).await,
+        ("GET", ["faults"]) => Ok(hub.faults.in_force().iter().map(|fault| fault.to_json()).collect()),
+        ("DELETE", ["faults"]) => Ok(end_faults(hub, None)),
+        ("DELETE", ["faults", id]) => match id.parse() {
+            Ok(id) => Ok(end_faults(hub, Some(id))),
+            Err(_) => Err(format!("fault id: expected a number, found `{id}`")),
+        },
+        ("GET", ["events"]) => return stream::answer(hub),
+        ("GET", ["stats"]) => Ok(stats(hub)),
+        ("GET", ["clock"]) => Ok(json!({ "now": hub.clock.now().rfc3339() })),
+        ("POST", ["clock"]) => shift_clock(hub, call),
+        ("POST", ["cas"]) => add_authority(hub, call).await,
+        ("GET", ["cas"]) => Ok(authorities(hub)),
+        (method, _) => {
+            let text = format!("no such call: {method} {}", call.path.join("/"));
+            return http::json(404, &json!({ "error": text, "calls": CALLS }));
+        }
+    };
+    match outcome {
+        Ok(body) => http::json(200, &body),
+        Err(error) => http::json(400, &json!({ "error": error })),
+    }
+}
+
+async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
+    let order: RawFault = serde_json::from_slice(&call.body).map_err(|error| format!("fault: {error}"))?;
+    let fault = hub.faults.add(&order)?;
+    let key = order.key();
+    hub.events.tell("fault-set", key.as_ref(), || json!({ "kind": fault.kind.name(), "id": fault.id }));
+    let number = hub.begin(&fault);
+    hub.store.wait(number).await;
+    Ok(fault.to_json())
+}
+
+fn end_faults(hub: &Hub, id: Option<u64>) -> Value {
+    let ended = hub.faults.end(id);
+    for fault in &ended {
+        hub.events.tell("fault-ended", None, || json!({ "kind": fault.kind.name(), "id": fault.id }));
+    }
+    json!({ "ended": ended.len() })
+}
+
+fn stats(hub: &Hub) -> Value {
+    let all = hub.registry.all();
+    let by = |wants_modules: bool| -> Value {
+        let chosen = all.iter().filter(|identity| identity.key.module.is_some() == wants_modules);
+        let members = chosen.map(|identity| {
+            let mut member = identity.counters.to_json();
+            member["connected"] = json!(identity.lock().link.is_some());
+            (identity.key.to_string(), member)
+        });
+        Value::Object(members.collect())
+    };
+    let stats = &hub.stats;
+    let sessions = all.iter().filter(|identity| identity.lock().link.is_some()).count();
+    json!({
+        "connections": { "now": stats.open.value(), "sessions": sessions, "total": stats.accepted.value() },
+        "connects": stats.connects.value(),
+        "refusals": stats.refusals.value(),
+        "twin_gets": stats.twin_gets.value(),
+        "reported_patches": stats.reports.value(),
+        "desired_notifications": stats.notifications.value(),
+        "messages": stats.messages.value(),
+        "methods": stats.methods.value(),
+        "modules": by(true),
+        "devices": by(false),
+    })
+}
+
+fn shift_clock(hub: &Hub, call: &Call) -> Result<Value, String> {
+    let body: Value = serde_json::from_slice(&call.body).map_err(|error| format!("clock: {error}"))?;
+    let text = body["shift"].as_str().ok_or("`shift`: expected a text such as \"10m\", \"-1h\" or \"0s\"")?;
+    let (sign, span) = match text.strip_prefix('-') {
+        Some(span) => (-1, span),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let span = humantime::parse_duration(span).map_err(|error| format!("`shift`: {error}, found `{text}`"))?;
+    let shift = i64::try_from(span.as_millis()).ok().filter(|shift| *shift <= LONGEST_SHIFT_MS);
+    let shift = sign * shift.ok_or("`shift`: at most 50 years")?;
+    hub.clock.set_shift(shift);
+    let now = hub.clock.now().rfc3339();
+    hub.events.tell("clock", None, || json!({ "shift_ms": shift, "now": now }));
+    Ok(json!({ "shift_ms": shift, "now": now }))
+}
+
+async fn add_authority(hub: &Hub, call: &Call) -> Result<Value, String> {
+    let certificates = X509::stack_from_pem(&call.body).map_err(|error| format!("expected PEM certificates: {error}"))?;
+    if certificates.is_empty() {
+        return Err("expected PEM certificates, found none".to_owned());
+    }
+    let (mut added, mut number) = (0, 0);
+    for certificate in certificates {
+        let pem = certificate.to_pem().map_err(|error| format!("certificate: {error}"))?;
+        if hub.registry.add_authority(certificate) {
+            number = hub.store.push(Entry::Authority(String::from_utf8_lossy(&pem).into_owned()));
+            added += 1;
+        }
+    }
+    hub.store.wait(number).await;
+    Ok(json!({ "added": added }))
+}
+
+fn authorities(hub: &Hub) -> Value {
+    let names = hub.registry.authorities();
+    names.iter().map(|certificate| json!(format!("{:?}", certificate.subject_name()))).collect()
+}
+
+impl RawFault {
+    fn key(&self) -> Option<IdentityKey> {
+        let (device, module) = self.scope();
+        device.map(|device| IdentityKey { device, module })
+    }
+}
+
+const CALLS: [&str; 9] = [
+    "POST faults",
+    "GET faults",
+    "DELETE faults",
+    "DELETE faults/{id}",
+    "GET events",
+    "GET stats",
+    "GET|POST clock",
+    "POST cas",
+    "GET cas",
+];
+const LONGEST_SHIFT_MS: i64 = 50 * 366 * 86_400 * 1000;

@@ -1,0 +1,19 @@
+//! The emulator from outside: real TLS over loopback, an independent MQTT client, the real REST API, and the real
+//! program. One story a test.
+
+#[cfg(test)]
+mod connect;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod rest;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod twins;

@@ -1,0 +1,97 @@
+//! A REST client that verifies the emulator's certificate and name.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HeaderMap;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use openssl::ssl::{SslConnector, SslMethod};
+use openssl::x509::X509;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+use super::Events;
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn error_code(&self) -> &str {
+        self.headers.get("iothub-errorcode").map_or("", |code| code.to_str().expect("text"))
+    }
+}
+
+/// Calls one emulator, a connection a call.
+pub(crate) struct Https {
+    port: u16,
+    connector: SslConnector,
+}
+
+impl Https {
+    pub(crate) fn new(port: u16, ca: &[u8]) -> Self {
+        let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a connector");
+        let certificate = X509::from_pem(ca).expect("a certificate");
+        let mut store = openssl::x509::store::X509StoreBuilder::new().expect("a store");
+        store.add_cert(certificate).expect("a store");
+        builder.set_cert_store(store.build());
+        Self { port, connector: builder.build() }
+    }
+
+    /// Shakes hands for a server name; the certificate must carry it.
+    pub(crate) async fn dial(&self, name: &str) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.expect("connected");
+        let ssl = self.connector.configure().expect("a configuration").into_ssl(name).expect("a session");
+        let mut stream = SslStream::new(ssl, tcp).expect("a stream");
+        Pin::new(&mut stream).connect().await.map(|()| stream)
+    }
+
+    async fn open(&self) -> SendRequest<Full<Bytes>> {
+        let stream = self.dial("localhost").await.expect("a handshake with verified name");
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        sender
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+        let response = self.request(method, path, headers, body).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Response<hyper::body::Incoming> {
+        let mut request = Request::builder().method(method).uri(path).header("host", format!("localhost:{}", self.port));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        self.open().await.send_request(request).await.expect("an answer")
+    }
+
+    /// Listens to the event stream; returns when nothing is missed any more.
+    pub(crate) async fn events(&self) -> Events {
+        let response = self.request("GET", "/emulator/v1/events", &[], String::new()).await;
+        assert_eq!(response.status(), 200);
+        let mut events = Events::new(response.into_body());
+        events.find("listening").await;
+        events
+    }
+}

@@ -1,0 +1,113 @@
+//! Measures the daemon on one machine: the real programs, each a process of its own, real TLS,
+//! real client certificates. Started by `cargo xtask bench`, which builds the programs and puts
+//! them beside this one.
+//!
+//! This file owns the command line and where the results go; the order of the measurements is
+//! [`plan`]'s.
+
+mod burst;
+mod disk;
+mod echo;
+mod handler;
+mod handlers;
+mod hub_events;
+mod idle;
+mod machine;
+mod memory;
+mod outage;
+mod page;
+mod plan;
+mod process;
+mod report;
+mod rig;
+mod rows;
+mod size;
+mod spread;
+mod start;
+mod terminal;
+mod wall;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::plan::{Part, Plan};
+
+/// Measures the daemon on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "modtwin-bench", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Fewer repetitions: shows that everything can be measured, not how good it is.
+    #[arg(long)]
+    quick: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Put the results between the markers of this page as well.
+    #[arg(long, value_name = "PAGE", conflicts_with_all = ["quick", "only"])]
+    write: Option<PathBuf>,
+    /// Measure only this; may be given several times.
+    #[arg(long, value_name = "PART", value_enum)]
+    only: Vec<Part>,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Be the handler of one module; the measurement starts these.
+    EchoHandler {
+        /// The daemon's socket.
+        #[arg(long)]
+        socket: PathBuf,
+        /// The module to handle.
+        #[arg(long)]
+        module: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(Role::EchoHandler { socket, module }) = arguments.role {
+        return handle(&socket, &module);
+    }
+    // A page that can't be written is found out before the long part.
+    let page = arguments.write.as_deref().map(page::Page::read).transpose()?;
+    let plan = Plan::new(arguments.quick, &arguments.only);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let report = runtime.block_on(plan.carry_out())?;
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&report).context("cannot write the report")?;
+        terminal::result(&json);
+    } else {
+        terminal::result(&report.text());
+    }
+    match page {
+        Some(page) => page.write(&report.markdown()),
+        None => Ok(()),
+    }
+}
+
+/// One thread is all that a handler needs.
+fn handle(socket: &Path, module: &str) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(handler::run(socket, module))
+}
