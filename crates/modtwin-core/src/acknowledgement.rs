@@ -110,6 +110,23 @@ pub fn strip_answers(document: &mut Document) {
     });
 }
 
+/// Takes out of `patch` what answers for desired versions, or is a piece of such an answer: what it
+/// belongs to is in `planned`, the section as it will be.
+pub(crate) fn strip_answer_pieces(patch: &mut Document, planned: &Document) {
+    patch.retain(|key, value| {
+        let whole = planned.get(key);
+        if is_answer(value) || whole.is_some_and(is_answer) {
+            return false;
+        }
+        let (Value::Object(members), Some(whole)) = (value, whole.and_then(component)) else {
+            return true;
+        };
+        let before = members.len();
+        members.retain(|key, value| !is_answer(value) && !whole.get(key).is_some_and(is_answer));
+        members.len() == before || members.keys().any(|key| key != COMPONENT_MARK)
+    });
+}
+
 fn component(value: &Value) -> Option<&Document> {
     value.as_object().filter(|members| members.contains_key(COMPONENT_MARK))
 }

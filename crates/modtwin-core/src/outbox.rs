@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::acknowledgement::strip_answers;
+use crate::acknowledgement::strip_answer_pieces;
 use crate::document::{Document, changes_nothing, compose, compose_into_two, composes, merge};
 use crate::message::{Refusal, RequestId};
 
@@ -146,14 +146,15 @@ impl Outbox {
         self.quarantine.len() < before
     }
 
-    /// Takes out of all that waits what answers for desired versions; a patch in flight is
-    /// recalled.
-    pub fn strip_answers(&mut self) {
+    /// Takes out of all that waits what answers for desired versions; `document` is what it would
+    /// be merged into. A patch in flight is recalled.
+    pub fn strip_answers(&mut self, document: &Document) {
+        let planned = self.applied_to(document);
         self.in_flight = None;
         let mut parts = 0;
         for (index, batch) in core::mem::take(&mut self.waiting).into_iter().enumerate() {
             let Batch { through, mut patch } = batch;
-            strip_answers(&mut patch);
+            strip_answer_pieces(&mut patch, &planned);
             if !patch.is_empty() {
                 parts += usize::from(index < self.parts);
                 self.waiting.push_back(Batch { through, patch });

@@ -212,9 +212,28 @@ fn answers_are_stripped_from_all_that_waits() {
     let mut outbox = outbox(&[(1, json!({"temp": answer, "plain": 1}))]);
     sent(&mut outbox, 1);
     outbox.push(batch(2, json!({"temp": answer})));
-    outbox.strip_answers();
+    outbox.strip_answers(&Document::new());
     assert_eq!(waiting(&outbox), [(1, json!({"plain": 1}))]);
     assert!(!outbox.is_in_flight());
+}
+
+#[test]
+fn a_piece_of_an_answer_is_stripped_like_the_whole() {
+    let known = document(json!({
+        "temp": {"value": 1, "ac": 200, "av": 3},
+        "fan": {"__t": "c", "rpm": 5, "speed": {"value": 1, "ac": 200, "av": 3}},
+        "gone": {"value": 1, "ac": 200, "av": 3}
+    }));
+    let mut outbox = outbox(&[
+        (1, json!({"temp": {"value": 2}, "fan": {"speed": {"av": 4}}, "gone": null})),
+        (2, json!({"plain": {"value": 2}})),
+    ]);
+    outbox.strip_answers(&known);
+    assert_eq!(waiting(&outbox), [(2, json!({"gone": null, "plain": {"value": 2}}))]);
+    let mut mixed = Outbox::default();
+    mixed.push(batch(3, json!({"fan": {"rpm": 6, "speed": {"av": 4}}})));
+    mixed.strip_answers(&known);
+    assert_eq!(waiting(&mixed), [(3, json!({"fan": {"rpm": 6}}))]);
 }
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];

@@ -253,7 +253,9 @@ impl Session {
             staged.patch.clear();
         }
         self.recall_report();
-        self.outbox.strip_answers();
+        let known = self.reported();
+        let empty = Document::new();
+        self.outbox.strip_answers(known.as_ref().map_or(&empty, |known| &known.document));
     }
 
     pub(super) fn report_answered(&mut self, now: Millis, request: RequestId, answer: Answer) {

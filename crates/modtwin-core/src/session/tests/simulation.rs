@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::super::*;
 use super::hub::Hub;
-use crate::document::{Document, merge};
+use crate::acknowledgement::Acknowledgement;
+use crate::document::{Document, Pointer, merge};
 use crate::message::{Answer, HubMessage, Refusal};
 use crate::status::Fault;
 
@@ -121,7 +122,7 @@ fn settings(seed: u64) -> Settings {
         answer_limit: Duration::from_secs(10),
         connect_limit: Duration::from_secs(20),
         resync_every: Duration::from_secs(3600),
-        plug_and_play: false,
+        plug_and_play: seed.is_multiple_of(2),
         seed,
     }
 }
@@ -176,6 +177,9 @@ impl World {
         // What was under way through the storm comes first; nobody acts any more.
         self.queue.retain(|_, event| !matches!(event, Event::Act));
         let effects = self.effects;
+        self.until(STORM_MS + CALM_MS / 2);
+        self.acknowledge();
+        self.perform();
         self.until(STORM_MS + CALM_MS);
         assert!(
             self.effects - effects < 500,
@@ -278,7 +282,8 @@ impl World {
                 Answer::Refused(Refusal { status, message })
             } else {
                 if let Request::Report(patch) = request {
-                    self.check_origin(&Value::Object(patch.clone()));
+                    let reports = patch.iter().filter(|(key, _)| !key.starts_with('w'));
+                    reports.for_each(|(_, value)| self.check_origin(value));
                 }
                 self.hub.answer(request)
             };
@@ -322,9 +327,10 @@ impl World {
     fn act(&mut self) {
         let wait = if self.chance(80) { self.rng.u64(1..500) } else { self.rng.u64(500..30_000) };
         self.after(wait, Event::Act);
-        match self.rng.u8(0..4) {
-            0 => self.patch_desired(),
-            1 | 2 => self.report(),
+        match self.rng.u8(0..9) {
+            0 | 1 => self.patch_desired(),
+            2..=5 => self.report(),
+            6 => self.acknowledge(),
             _ => self.strike(),
         }
     }
@@ -332,10 +338,31 @@ impl World {
     fn patch_desired(&mut self) {
         let value = self.rng.u8(0..9);
         let patch = self.patch(json!(value), false);
+        // Reports and answers to desired values keep out of each other's way.
+        let patch =
+            patch.into_iter().map(|(key, value)| (String::from("w") + &key, value)).collect();
         let message = self.hub.patch_desired(patch);
         if self.up && self.subscribed {
             self.deliver(message);
         }
+    }
+
+    /// A handler's word on the version that it sees, if it sees one.
+    fn acknowledge(&mut self) {
+        let twin = self.session.twin();
+        let Some(desired) = &twin.desired else {
+            return;
+        };
+        let said = Acknowledgement {
+            handler: "handler".into(),
+            generation: Some(twin.generation),
+            version: desired.version,
+            status: if self.rng.bool() { 200 } else { 400 },
+            description: self.rng.bool().then(|| "because".into()),
+            paths: [Pointer::parse("").unwrap()].into(),
+            at_ms: self.now,
+        };
+        self.session.acknowledge(Millis(self.now), said).expect("a version that was seen");
     }
 
     fn report(&mut self) {
@@ -439,7 +466,11 @@ impl World {
         self.epoch += 1;
         self.seen = (0, 0);
         let seed = self.rng.u64(..);
-        self.session = Session::new(settings(seed), self.disk.clone(), Millis(self.now));
+        self.session = Session::new(
+            Settings { seed, ..settings(self.seed) },
+            self.disk.clone(),
+            Millis(self.now),
+        );
     }
 
     fn perform(&mut self) {
@@ -536,22 +567,36 @@ impl World {
         expected
     }
 
+    /// In the plug-and-play form each desired value is answered, and nothing else.
+    fn check_answers(&self) {
+        let seed = self.seed;
+        let answers = self.hub.reported.document.iter().filter(|(key, _)| key.starts_with('w'));
+        let values: Document = answers
+            .map(|(key, answer)| (key.clone(), answer.get("value").cloned().unwrap_or_default()))
+            .collect();
+        if self.session.settings.plug_and_play {
+            assert_eq!(values, self.hub.desired.document, "seed {seed}");
+        } else {
+            assert_eq!(values, Document::new(), "seed {seed}");
+        }
+    }
+
     /// Whoever waits for `key` may be told only when the hub has the value or a later one.
     fn check_accepted(&self, through: u64, key: &str) {
-        if key == "o" || through == 0 {
+        if key == "o" || key.starts_with('w') || through == 0 {
             return;
         }
         let held = self.hub.reported.document.get(key);
         let durable = self.made.iter().filter(|made| made.fate == Fate::Durable);
-        // The last value before the present, and all that came since.
-        let (mut value, mut good, mut reached) = (None, false, false);
+        // The value after the newest report that is meant, and after each later one.
+        let (mut value, mut good) = (None, false);
         for made in durable {
+            good |= value == held && made.sequence.is_some_and(|sequence| sequence > through);
             if let Some(written) = made.patch.get(key) {
                 value = Some(written).filter(|written| !written.is_null());
             }
-            reached |= made.sequence.is_some_and(|sequence| sequence >= through);
-            good |= reached && value == held;
         }
+        good |= value == held;
         assert!(good, "seed {}: {key} through {through}: {held:?}", self.seed);
     }
 
@@ -574,7 +619,10 @@ impl World {
         let twin = self.session.twin();
         assert_eq!(twin.desired.as_deref(), Some(&self.hub.desired), "seed {seed}");
         assert_eq!(twin.reported.as_deref(), Some(&self.hub.reported), "seed {seed}");
-        assert_eq!(self.hub.reported.document, self.expected(), "seed {seed}");
+        let mut reported = self.hub.reported.document.clone();
+        reported.retain(|key, _| !key.starts_with('w'));
+        assert_eq!(reported, self.expected(), "seed {seed}");
+        self.check_answers();
         assert!(self.session.outbox().is_empty(), "seed {seed}");
         assert!(!self.session.is_unsaved() && self.session.is_storage_good(), "seed {seed}");
         assert_eq!(self.disk, self.session.durable(), "seed {seed}");
