@@ -66,22 +66,30 @@ pub fn compose(earlier: &mut Document, later: &Document) {
 /// afterwards the two do what the three did.
 ///
 /// Two patches can say everything: `earlier` clears what has to be replaced by an object, `newest`
-/// writes that object. Where [`composes`] holds of `newest` and `later`, `earlier` is left alone.
+/// writes that object. Values move to `earlier` in the largest whole that can, so that what the hub
+/// holds between the two makes sense.
 pub(crate) fn compose_into_two(earlier: &mut Document, newest: &mut Document, later: &Document) {
     for (key, value) in later {
         match (newest.get_mut(key), value) {
-            (Some(Value::Object(existing)), Value::Object(inner)) => match earlier.get_mut(key) {
-                Some(Value::Object(below)) => compose_into_two(below, existing, inner),
-                // All that the hub will hold here is in `existing`, so that merging is exact.
-                Some(_) => merge(existing, inner),
-                None => {
-                    let mut below = Document::new();
-                    compose_into_two(&mut below, existing, inner);
-                    if !below.is_empty() {
-                        earlier.insert(key.to_owned(), Value::Object(below));
+            (Some(Value::Object(existing)), Value::Object(inner)) => {
+                if composes(existing, inner) {
+                    compose(existing, inner);
+                    continue;
+                }
+                match earlier.get_mut(key) {
+                    Some(Value::Object(below)) if composes(below, existing) => {
+                        compose(below, existing);
+                        *existing = inner.clone();
+                    }
+                    Some(Value::Object(below)) => compose_into_two(below, existing, inner),
+                    // All that the hub will hold here is in `existing`, so that merging is exact.
+                    Some(_) => merge(existing, inner),
+                    None => {
+                        let whole = core::mem::replace(existing, inner.clone());
+                        earlier.insert(key.to_owned(), Value::Object(whole));
                     }
                 }
-            },
+            }
             (Some(cleared), Value::Object(_)) => {
                 earlier.insert(key.to_owned(), core::mem::replace(cleared, value.clone()));
             }

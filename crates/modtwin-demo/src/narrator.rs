@@ -40,7 +40,7 @@ impl Narrator {
     /// Prints what there is to see; every line of `text` by itself.
     pub(crate) fn say(&self, text: &str) {
         for line in text.lines() {
-            println!("    {line}");
+            println!("{}", format!("    {line}").trim_end());
         }
     }
 

@@ -181,6 +181,16 @@ async fn one_bad_certificate(scene: &Scene, narrator: &mut Narrator) -> anyhow::
 
 async fn status(scene: &Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
     narrator.step("What an operator sees");
+    until("every handler to have applied the newest version", SHORT, async || {
+        let status = scene.gateway.status().await?;
+        let good = status.modules.iter().filter(|module| module.module != scene.modules.expired);
+        let behind: Vec<&str> = good
+            .filter(|module| module.applied_version() != module.desired_version)
+            .map(|module| module.module.as_str())
+            .collect();
+        Ok(if behind.is_empty() { Look::Found(()) } else { Look::NotYet(behind.join(", ")) })
+    })
+    .await?;
     narrator.command("modtwinctl status");
     narrator.say(&scene.gateway.modtwinctl(&["status"]).await?);
     Ok(())

@@ -207,6 +207,12 @@ impl Gateway {
         std::fs::read_to_string(self.log()).unwrap_or_default()
     }
 
+    /// The end of what the daemon logged so far.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        tail(&self.log_text()).to_owned()
+    }
+
     /// Waits until `condition` holds of the daemon's status.
     ///
     /// # Errors

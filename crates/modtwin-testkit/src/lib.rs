@@ -7,4 +7,7 @@
 pub mod gateway;
 pub mod hub;
 pub mod patience;
+pub mod raw;
 pub mod service;
+pub mod spectator;
+pub mod stage;

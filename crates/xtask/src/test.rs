@@ -34,6 +34,14 @@ const UNIT_TESTS: Step = Step {
     counts_tests: true,
 };
 
+/// The end-to-end tests start the programs as processes of their own.
+const PROGRAMS: Step = Step {
+    name: "programs",
+    arguments: &["build", "--workspace", "--bins", "--locked"],
+    environment: &[],
+    counts_tests: false,
+};
+
 const TESTS: Step = Step {
     name: "tests",
     arguments: &["test", "--workspace", "--locked", "--no-fail-fast"],
@@ -47,6 +55,9 @@ const DOCUMENTATION: Step = Step {
     environment: &[("RUSTDOCFLAGS", "-D warnings")],
     counts_tests: false,
 };
+
+const DEMO: Step =
+    Step { name: "demo", arguments: &["xtask", "demo"], environment: &[], counts_tests: false };
 
 /// All but the advisories: their database is on the network.
 const LICENCES: Step = Step {
@@ -64,7 +75,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     let mut steps = if quick {
         vec![FORMAT, RULES, LINTS, UNIT_TESTS]
     } else {
-        vec![FORMAT, LINTS, TESTS, DOCUMENTATION]
+        vec![FORMAT, LINTS, PROGRAMS, TESTS, DOCUMENTATION, DEMO]
     };
     let with_licences = bootstrap::has_cargo_deny();
     if with_licences {
