@@ -22,7 +22,12 @@ use crate::hub::{self, Hub};
 use crate::link::{self, Peer};
 
 /// Serves a connection to the MQTT port.
-pub(crate) async fn mqtt(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, acceptor: SslAcceptor) {
+pub(crate) async fn mqtt(
+    hub: Arc<Hub>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: SslAcceptor,
+) {
     hub.stats.accepted.up();
     hub.stats.open.up();
     let _open = Open(Arc::clone(&hub));
@@ -39,7 +44,11 @@ pub(crate) async fn mqtt(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, acc
             Box::pin(link::serve(hub, stream, peer)).await;
         }
         Err(reason) => {
-            hub.events.tell("tls-failed", None, || json!({ "peer": peer.to_string(), "reason": reason }));
+            hub.events.tell(
+                "tls-failed",
+                None,
+                || json!({ "peer": peer.to_string(), "reason": reason }),
+            );
         }
     }
 }
@@ -67,7 +76,11 @@ pub(crate) async fn https(hub: Arc<Hub>, stream: TcpStream, acceptor: SslAccepto
     }
 }
 
-async fn handshake(stream: TcpStream, acceptor: &SslAcceptor, wait: Duration) -> Result<SslStream<TcpStream>, String> {
+async fn handshake(
+    stream: TcpStream,
+    acceptor: &SslAcceptor,
+    wait: Duration,
+) -> Result<SslStream<TcpStream>, String> {
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let ssl = Ssl::new(acceptor.context()).map_err(|error| error.to_string())?;
     let mut stream = SslStream::new(ssl, stream).map_err(|error| error.to_string())?;
@@ -81,7 +94,10 @@ async fn handshake(stream: TcpStream, acceptor: &SslAcceptor, wait: Duration) ->
 /// Takes what the client showed; on the server's side OpenSSL's chain leaves the leaf out.
 fn client_chain(ssl: &SslRef) -> Option<ClientChain> {
     let leaf = ssl.peer_certificate()?;
-    let rest = ssl.peer_cert_chain().map(|chain| chain.iter().map(ToOwned::to_owned).collect()).unwrap_or_default();
+    let rest = ssl
+        .peer_cert_chain()
+        .map(|chain| chain.iter().map(ToOwned::to_owned).collect())
+        .unwrap_or_default();
     Some(ClientChain { leaf, rest })
 }
 

@@ -24,7 +24,8 @@ impl Authentication {
         let empty = Value::Null;
         let value = value.unwrap_or(&empty);
         let (keys, thumbprints) = (&value["symmetricKey"], &value["x509Thumbprint"]);
-        let (primary, secondary) = (text(thumbprints, "primaryThumbprint")?, text(thumbprints, "secondaryThumbprint")?);
+        let (primary, secondary) =
+            (text(thumbprints, "primaryThumbprint")?, text(thumbprints, "secondaryThumbprint")?);
         let implied = if primary.is_some() || secondary.is_some() { "selfSigned" } else { "sas" };
         match value["type"].as_str().unwrap_or(implied) {
             "sas" => Self::from_keys(keys),
@@ -40,7 +41,8 @@ impl Authentication {
             (None, None) => Self::new_keys(),
             (Some(primary), Some(secondary)) => {
                 let key = |text: &str| {
-                    Key::parse(text).ok_or_else(|| invalid("keys must be base64 of 16 to 64 bytes".to_owned()))
+                    Key::parse(text)
+                        .ok_or_else(|| invalid("keys must be base64 of 16 to 64 bytes".to_owned()))
                 };
                 Ok(Self::Sas { primary: key(&primary)?, secondary: key(&secondary)? })
             }
@@ -49,11 +51,16 @@ impl Authentication {
     }
 
     fn new_keys() -> Result<Self, Problem> {
-        let key = || Key::generate().map_err(|error| Problem::new(problem::SERVER_ERROR, error.to_string()));
+        let key = || {
+            Key::generate().map_err(|error| Problem::new(problem::SERVER_ERROR, error.to_string()))
+        };
         Ok(Self::Sas { primary: key()?, secondary: key()? })
     }
 
-    fn from_thumbprints(primary: Option<String>, secondary: Option<String>) -> Result<Self, Problem> {
+    fn from_thumbprints(
+        primary: Option<String>,
+        secondary: Option<String>,
+    ) -> Result<Self, Problem> {
         let given: Vec<&String> = primary.iter().chain(&secondary).collect();
         for thumbprint in &given {
             let is_hex = thumbprint.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -136,10 +143,18 @@ mod tests {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         assert!(read(json!({"symmetricKey": {"primaryKey": key, "secondaryKey": key}})).is_ok());
         assert_eq!(read(json!({"symmetricKey": {"primaryKey": key}})), Err(400));
-        assert_eq!(read(json!({"symmetricKey": {"primaryKey": "AA==", "secondaryKey": key}})), Err(400));
+        assert_eq!(
+            read(json!({"symmetricKey": {"primaryKey": "AA==", "secondaryKey": key}})),
+            Err(400)
+        );
         let (short, long) = ("a".repeat(40), "B".repeat(64));
         assert!(read(json!({"x509Thumbprint": {"primaryThumbprint": short}})).is_ok());
-        assert_eq!(read(json!({"x509Thumbprint": {"primaryThumbprint": short, "secondaryThumbprint": long}})), Err(400));
+        assert_eq!(
+            read(
+                json!({"x509Thumbprint": {"primaryThumbprint": short, "secondaryThumbprint": long}})
+            ),
+            Err(400)
+        );
         assert_eq!(read(json!({"x509Thumbprint": {"primaryThumbprint": "aa:bb"}})), Err(400));
         assert_eq!(read(json!({"type": "selfSigned"})), Err(400));
         assert_eq!(read(json!({"type": "password"})), Err(400));

@@ -12,7 +12,8 @@ use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{SslAcceptor, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode};
 use openssl::x509::extension::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName,
+    SubjectKeyIdentifier,
 };
 use openssl::x509::{X509, X509Builder, X509Name, X509Ref};
 
@@ -26,7 +27,10 @@ pub(crate) struct Pair {
 impl Pair {
     /// Reads PEM.
     pub(crate) fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, ErrorStack> {
-        Ok(Self { certificate: X509::from_pem(certificate)?, key: PKey::private_key_from_pem(key)? })
+        Ok(Self {
+            certificate: X509::from_pem(certificate)?,
+            key: PKey::private_key_from_pem(key)?,
+        })
     }
 
     /// Makes a CA, ECDSA P-256. It is valid from a year ago, so that the hub's clock can be shifted both ways.
@@ -51,7 +55,8 @@ impl Pair {
         builder.set_issuer_name(issuer.subject_name())?;
         let mut names = SubjectAlternativeName::new();
         names.dns("localhost");
-        let mut addresses: Vec<IpAddr> = (1..=8).map(|last| IpAddr::from([127, 0, 0, last])).collect();
+        let mut addresses: Vec<IpAddr> =
+            (1..=8).map(|last| IpAddr::from([127, 0, 0, last])).collect();
         addresses.extend([IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]), listen]);
         match hostname.parse() {
             Ok(address) => addresses.push(address),
@@ -70,7 +75,9 @@ impl Pair {
             ExtendedKeyUsage::new().server_auth().build()?,
             names.build(&builder.x509v3_context(Some(issuer), None))?,
             SubjectKeyIdentifier::new().build(&builder.x509v3_context(Some(issuer), None))?,
-            AuthorityKeyIdentifier::new().keyid(true).build(&builder.x509v3_context(Some(issuer), None))?,
+            AuthorityKeyIdentifier::new()
+                .keyid(true)
+                .build(&builder.x509v3_context(Some(issuer), None))?,
         ];
         for extension in extensions {
             builder.append_extension(extension)?;

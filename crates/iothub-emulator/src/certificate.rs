@@ -21,7 +21,8 @@ pub(crate) struct ClientChain {
 impl ClientChain {
     /// Says whether `thumbprint`, SHA-1 or SHA-256 in hex, is the leaf's; letter case does not count.
     pub(crate) fn has_thumbprint(&self, thumbprint: &str) -> bool {
-        let digest = if thumbprint.len() == 40 { MessageDigest::sha1() } else { MessageDigest::sha256() };
+        let digest =
+            if thumbprint.len() == 40 { MessageDigest::sha1() } else { MessageDigest::sha256() };
         self.thumbprint(digest).is_some_and(|own| own.eq_ignore_ascii_case(thumbprint))
     }
 
@@ -51,13 +52,20 @@ impl ClientChain {
     /// Checks that a registered CA signed the leaf, over the intermediates sent along, and the dates of the whole
     /// chain. A registered CA need not be a root: the hub takes any CA certificate it was given.
     pub(crate) fn check_chain(&self, authorities: &[X509], now: Moment) -> Result<(), String> {
-        let chain = self.chain(authorities).map_err(|error| format!("certificate chain can't be checked: {error}"))??;
+        let chain = self
+            .chain(authorities)
+            .map_err(|error| format!("certificate chain can't be checked: {error}"))??;
         let now = asn1(now)?;
-        chain.iter().try_for_each(|certificate| check_dates(certificate, &now, "certificate in the chain"))
+        chain
+            .iter()
+            .try_for_each(|certificate| check_dates(certificate, &now, "certificate in the chain"))
     }
 
     /// Builds the chain without looking at dates, which the hub's own clock is asked about.
-    fn chain(&self, authorities: &[X509]) -> Result<Result<Vec<X509>, String>, openssl::error::ErrorStack> {
+    fn chain(
+        &self,
+        authorities: &[X509],
+    ) -> Result<Result<Vec<X509>, String>, openssl::error::ErrorStack> {
         let mut store = X509StoreBuilder::new()?;
         for authority in authorities {
             store.add_cert(authority.clone())?;
@@ -73,15 +81,22 @@ impl ClientChain {
         let mut context = X509StoreContext::new()?;
         context.init(&store, &self.leaf, &rest, |context| {
             if !context.verify_cert()? {
-                return Ok(Err(format!("certificate chain refused: {}", context.error().error_string())));
+                return Ok(Err(format!(
+                    "certificate chain refused: {}",
+                    context.error().error_string()
+                )));
             }
-            Ok(Ok(context.chain().map(|chain| chain.iter().map(ToOwned::to_owned).collect()).unwrap_or_default()))
+            Ok(Ok(context
+                .chain()
+                .map(|chain| chain.iter().map(ToOwned::to_owned).collect())
+                .unwrap_or_default()))
         })
     }
 }
 
 fn asn1(now: Moment) -> Result<Asn1Time, String> {
-    Asn1Time::from_str_x509(&now.asn1()).map_err(|error| format!("the hub's clock is out of range: {error}"))
+    Asn1Time::from_str_x509(&now.asn1())
+        .map_err(|error| format!("the hub's clock is out of range: {error}"))
 }
 
 fn check_dates(certificate: &X509Ref, now: &Asn1TimeRef, what: &str) -> Result<(), String> {

@@ -6,7 +6,16 @@ use tokio::sync::watch;
 
 /// A moment of the hub's clock, in units of 100 ns since 1970 (the service's own resolution: seven decimals).
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 pub(crate) struct Moment(u64);
 
@@ -19,7 +28,9 @@ impl Moment {
     }
 
     fn system_time(self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.0 / 10_000_000) + Duration::from_nanos((self.0 % 10_000_000) * 100)
+        UNIX_EPOCH
+            + Duration::from_secs(self.0 / 10_000_000)
+            + Duration::from_nanos((self.0 % 10_000_000) * 100)
     }
 
     /// Writes `2026-01-31T10:00:00.1234567Z`.

@@ -24,7 +24,12 @@ impl Events {
     }
 
     /// Tells of one event; `detail` gives an object whose members are added.
-    pub(crate) fn tell(&self, event: &str, key: Option<&IdentityKey>, detail: impl FnOnce() -> Value) {
+    pub(crate) fn tell(
+        &self,
+        event: &str,
+        key: Option<&IdentityKey>,
+        detail: impl FnOnce() -> Value,
+    ) {
         if self.sender.receiver_count() > 0 {
             // Fails only when the last listener has just left.
             let _ = self.sender.send(line(event, key, detail()));

@@ -142,15 +142,18 @@ impl Fault {
     /// # Errors
     /// Says what is wrong with it.
     fn check(id: u64, order: &RawFault) -> Result<Self, String> {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == order.kind).ok_or_else(|| {
-            let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
-            format!("unknown kind `{}`: expected one of {}", order.kind, names.join(", "))
-        })?;
+        let kind =
+            Kind::ALL.into_iter().find(|kind| kind.name() == order.kind).ok_or_else(|| {
+                let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
+                format!("unknown kind `{}`: expected one of {}", order.kind, names.join(", "))
+            })?;
         if order.module.is_some() && order.device.is_none() {
             return Err("`module` needs `device`".to_owned());
         }
         if kind == Kind::Disable && (order.device.is_none() || order.module.is_some()) {
-            return Err("`disable` needs `device` and takes no `module`: modules have no status".to_owned());
+            return Err(
+                "`disable` needs `device` and takes no `module`: modules have no status".to_owned()
+            );
         }
         let chance = order.chance.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&chance) {
@@ -166,11 +169,16 @@ impl Fault {
         let span = order.span.as_deref().map(|text| duration("for", text)).transpose()?;
         let named = order.delay.as_deref().map(|text| duration("delay", text)).transpose()?;
         let delay = named.or(order.ms.map(Duration::from_millis)).unwrap_or(Duration::from_secs(1));
+        if delay > LONGEST {
+            return Err("`ms`: expected at most a year".to_owned());
+        }
         let retry = order.retry.as_deref().map(|text| duration("retry", text)).transpose()?;
         let is_service_side = match order.side.as_deref() {
             None | Some("device") => false,
             Some("service") => true,
-            Some(other) => return Err(format!("`side` must be `device` or `service`, found `{other}`")),
+            Some(other) => {
+                return Err(format!("`side` must be `device` or `service`, found `{other}`"));
+            }
         };
         Ok(Self {
             id,
@@ -208,7 +216,8 @@ impl Fault {
 
     /// Says whether the fault was ended or its time is up; one whose count is used up still holds whom it struck.
     pub(crate) fn is_spent(&self) -> bool {
-        self.is_over.load(Ordering::Acquire) || self.until.is_some_and(|until| Instant::now() >= until)
+        self.is_over.load(Ordering::Acquire)
+            || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Takes one strike off the count; `false` when none is left.
@@ -244,8 +253,16 @@ impl Fault {
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("`{name}`: {error}, found `{text}`"))
+    let span = humantime::parse_duration(text)
+        .map_err(|error| format!("`{name}`: {error}, found `{text}`"))?;
+    if span > LONGEST {
+        return Err(format!("`{name}`: expected at most a year, found `{text}`"));
+    }
+    Ok(span)
 }
+
+/// Longest time a fault may last or delay.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 /// Holds the faults in force.
 #[derive(Debug)]
@@ -282,7 +299,9 @@ impl Faults {
     pub(crate) fn end(&self, id: Option<u64>) -> Vec<Arc<Fault>> {
         let mut ended = Vec::new();
         self.change(|list| {
-            let (go, stay) = std::mem::take(list).into_iter().partition(|fault| id.is_none_or(|id| id == fault.id));
+            let (go, stay) = std::mem::take(list)
+                .into_iter()
+                .partition(|fault| id.is_none_or(|id| id == fault.id));
             (ended, *list) = (go, stay);
         });
         for fault in &ended {
@@ -294,7 +313,9 @@ impl Faults {
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Fault>>)) {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         // A stall whose count is used up stays, so that ending it frees those it holds.
-        list.retain(|fault| fault.is_in_force() || (fault.kind == Kind::Stall && !fault.is_spent()));
+        list.retain(|fault| {
+            fault.is_in_force() || (fault.kind == Kind::Stall && !fault.is_spent())
+        });
         change(&mut list);
         self.active.store(list.len(), Ordering::Release);
         drop(list);
@@ -330,7 +351,9 @@ impl Faults {
     }
 
     fn strike_where(&self, is_meant: impl Fn(&Fault) -> bool) -> Option<Arc<Fault>> {
-        let hits = |fault: &Arc<Fault>| is_meant(fault) && (fault.chance >= 1.0 || self.dice.says_yes(fault.chance));
+        let hits = |fault: &Arc<Fault>| {
+            is_meant(fault) && (fault.chance >= 1.0 || self.dice.says_yes(fault.chance))
+        };
         self.in_force().into_iter().find(|fault| hits(fault) && fault.strike())
     }
 }
@@ -349,7 +372,9 @@ mod tests {
     #[test]
     fn a_count_ends_a_fault_and_a_scope_spares_the_others() {
         let faults = Faults::new(1);
-        faults.add(&order(json!({"kind":"throttle","device":"d","module":"m","count":2}))).expect("legal");
+        faults
+            .add(&order(json!({"kind":"throttle","device":"d","module":"m","count":2})))
+            .expect("legal");
         let (hit, spared) = (IdentityKey::module("d", "m"), IdentityKey::module("d", "n"));
         assert!(faults.strike(Kind::Throttle, &spared).is_none());
         assert!(faults.strike(Kind::Throttle, &hit).is_some());
@@ -368,6 +393,8 @@ mod tests {
             (json!({"kind":"refuse","code":9}), "from 1 to 5"),
             (json!({"kind":"error","status":404}), "between 500 and 599"),
             (json!({"kind":"drop","for":"soon"}), "`for`"),
+            (json!({"kind":"drop","for":"999999999years"}), "at most a year"),
+            (json!({"kind":"delay","ms":u64::MAX}), "at most a year"),
             (json!({"kind":"drop","chance":2.0}), "between 0 and 1"),
             (json!({"kind":"error","side":"dark"}), "`side`"),
         ] {

@@ -21,7 +21,9 @@ pub enum FolderError {
         source: std::io::Error,
     },
     /// Another emulator runs in it.
-    #[error("`{0}` is in use by another emulator: end that one, or give this one a folder of its own with --dir")]
+    #[error(
+        "`{0}` is in use by another emulator: end that one, or give this one a folder of its own with --dir"
+    )]
     InUse(PathBuf),
 }
 
@@ -49,8 +51,14 @@ impl Folder {
             }
         };
         let lock = path.join("lock");
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&lock).map_err(io(&lock))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| FolderError::InUse(path.clone()))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&lock)
+            .map_err(io(&lock))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| FolderError::InUse(path.clone()))?;
         Ok(Self { path, temporary, _lock: lock })
     }
 
@@ -94,7 +102,13 @@ impl Folder {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
     let beside = path.with_extension("new");
     let mut options = OpenOptions::new();
-    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside).map_err(io(&beside))?;
+    let mut file = options
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(io(&beside))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io(&beside))?;
     std::fs::rename(&beside, path).map_err(io(path))?;
     let folder = path.parent().unwrap_or(Path::new("."));

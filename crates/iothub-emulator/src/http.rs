@@ -49,16 +49,22 @@ impl Call {
 
     /// Reads the body as JSON.
     pub(crate) fn json(&self) -> Result<Value, Problem> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Problem::new(problem::FORMAT_ERROR, format!("The request body is not JSON: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Problem::new(problem::FORMAT_ERROR, format!("The request body is not JSON: {error}"))
+        })
     }
 }
 
 /// Answers one request.
-pub(crate) async fn answer(hub: Arc<Hub>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn answer(
+    hub: Arc<Hub>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path().trim_start_matches('/').split('/').filter(|segment| !segment.is_empty());
-    let path = path.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
+    let path =
+        parts.uri.path().trim_start_matches('/').split('/').filter(|segment| !segment.is_empty());
+    let path =
+        path.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let (method, headers) = (parts.method, parts.headers);
     let Ok(body) = Limited::new(body, MOST_BODY_BYTES).collect().await else {
@@ -68,21 +74,28 @@ pub(crate) async fn answer(hub: Arc<Hub>, request: Request<Incoming>) -> Result<
     };
     let call = Call { method, path, query, headers, body: body.to_bytes() };
     let is_control = matches!(call.path.as_slice(), [first, second, ..] if first == "emulator" && second == "v1");
-    Ok(if is_control { control::answer(&hub, &call).await } else { Box::pin(rest::answer(&hub, &call)).await })
+    Ok(if is_control {
+        control::answer(&hub, &call).await
+    } else {
+        Box::pin(rest::answer(&hub, &call)).await
+    })
 }
 
 /// Builds an answer with a JSON body.
 pub(crate) fn json(status: u16, body: &Value) -> Response<Body> {
     let mut response = empty(status);
     *response.body_mut() = Full::new(Bytes::from(body.to_string())).boxed_unsync();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
 }
 
 /// Builds an answer without a body.
 pub(crate) fn empty(status: u16) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::new()).boxed_unsync());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
 }
 

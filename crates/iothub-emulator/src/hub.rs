@@ -72,7 +72,11 @@ impl Hub {
         let version = twin.desired_version();
         let after = identity.save(&mut state, &self.store);
         if let Some(patch) = &written.desired {
-            self.events.tell("desired", Some(&identity.key), || json!({ "version": version, "patch": patch }));
+            self.events.tell(
+                "desired",
+                Some(&identity.key),
+                || json!({ "version": version, "patch": patch }),
+            );
             if let Some(link) = &state.link {
                 let body = twin::notification(patch, version).into();
                 link.send(Command::Desired { body, version, after });
@@ -99,8 +103,11 @@ impl Hub {
             if state.is_deleted {
                 return None;
             }
-            let mut record =
-                Record::fresh(identity.key.clone(), state.record.authentication.clone(), self.clock.now());
+            let mut record = Record::fresh(
+                identity.key.clone(),
+                state.record.authentication.clone(),
+                self.clock.now(),
+            );
             record.managed_by.clone_from(&state.record.managed_by);
             record
         };
@@ -115,12 +122,10 @@ impl Hub {
         let mut number = 0;
         for identity in self.registry.all().iter().filter(|identity| fault.covers(&identity.key)) {
             match fault.kind {
-                Kind::Recreate => {
-                    // Of a device, its modules: its own identity stays their parent.
-                    if identity.key.module.is_some() && fault.strike() {
-                        self.tell_fault(fault, Some(&identity.key));
-                        number = self.recreate(identity).unwrap_or_default().max(number);
-                    }
+                // Of a device, its modules: its own identity stays their parent.
+                Kind::Recreate if identity.key.module.is_some() && fault.strike() => {
+                    self.tell_fault(fault, Some(&identity.key));
+                    number = self.recreate(identity).unwrap_or_default().max(number);
                 }
                 Kind::Drop => self.cut_for(fault, identity, Ending::Dropped),
                 Kind::Disable => self.cut_for(fault, identity, Ending::Disabled),

@@ -179,9 +179,15 @@ impl State {
                 None => {
                     fields.insert("status".to_owned(), json!(self.status()));
                     fields.insert("statusReason".to_owned(), json!(record.status_reason));
-                    fields.insert("statusUpdatedTime".to_owned(), json!(record.status_updated.rfc3339()));
+                    fields.insert(
+                        "statusUpdatedTime".to_owned(),
+                        json!(record.status_updated.rfc3339()),
+                    );
                     let none = json!({ "iotEdge": false });
-                    fields.insert("capabilities".to_owned(), record.capabilities.clone().unwrap_or(none));
+                    fields.insert(
+                        "capabilities".to_owned(),
+                        record.capabilities.clone().unwrap_or(none),
+                    );
                 }
             }
         }
@@ -204,7 +210,10 @@ impl State {
             ("lastActivityTime", json!(record.last_activity.rfc3339())),
             ("cloudToDeviceMessageCount", json!(0)),
             ("authenticationType", json!(record.authentication.type_name())),
-            ("x509Thumbprint", json!({ "primaryThumbprint": primary, "secondaryThumbprint": secondary })),
+            (
+                "x509Thumbprint",
+                json!({ "primaryThumbprint": primary, "secondaryThumbprint": secondary }),
+            ),
             ("modelId", json!(self.link.as_ref().map_or("", |link| link.model_id.as_str()))),
         ];
         view.extend(members.map(|(name, value)| (name.to_owned(), value)));

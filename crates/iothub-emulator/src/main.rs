@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use iothub_emulator::{Config, Emulator, Rules};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A local Azure IoT Hub: MQTT over TLS, twins, service REST API and faults on command.
@@ -42,8 +43,21 @@ fn main() -> anyhow::Result<()> {
     let level = std::env::var("IOTHUB_EMULATOR_LOG").ok().and_then(|level| level.parse().ok());
     let level = level.unwrap_or(tracing::level_filters::LevelFilter::WARN);
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(run(arguments))
+}
+
+/// Takes as many file descriptors as allowed: each connection is one, and the usual soft limit is 1,024.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(error = %error, "cannot raise the limit of open files");
+    }
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -59,7 +73,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         rules: Rules { max_modules: arguments.max_modules, ..Rules::default() },
     };
     let running = Box::pin(Emulator::start(config)).await?;
-    let facts = serde_json::to_string(running.facts()).context("cannot write what the emulator offers")?;
+    let facts =
+        serde_json::to_string(running.facts()).context("cannot write what the emulator offers")?;
     // A closed stdout is no reason to end: DIR/emulator.json says the same.
     let _ = writeln!(std::io::stdout(), "{facts}").and_then(|()| std::io::stdout().flush());
     tokio::select! {

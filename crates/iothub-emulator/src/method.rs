@@ -27,7 +27,12 @@ pub(crate) struct Calls(Mutex<HashMap<String, Call>>);
 
 impl Calls {
     /// Notes a call; `None` when `most` wait for this identity already.
-    pub(crate) fn begin(&self, key: &IdentityKey, rid: &str, most: usize) -> Option<oneshot::Receiver<Answer>> {
+    pub(crate) fn begin(
+        &self,
+        key: &IdentityKey,
+        rid: &str,
+        most: usize,
+    ) -> Option<oneshot::Receiver<Answer>> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.values().filter(|call| call.key == *key).count() >= most {
             return None;

@@ -26,7 +26,13 @@ impl Policy {
     pub(crate) fn defaults() -> Result<Vec<Self>, openssl::error::ErrorStack> {
         ["iothubowner", "service", "device", "registryRead", "registryReadWrite"]
             .into_iter()
-            .map(|name| Ok(Self { name: name.to_owned(), primary: Key::generate()?, secondary: Key::generate()? }))
+            .map(|name| {
+                Ok(Self {
+                    name: name.to_owned(),
+                    primary: Key::generate()?,
+                    secondary: Key::generate()?,
+                })
+            })
             .collect()
     }
 

@@ -36,14 +36,18 @@ impl Registry {
     /// out.
     pub(crate) fn restore(&self, records: Vec<Record>) {
         let mut devices = self.write();
-        let (modules, parents): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| record.key.module.is_some());
+        let (modules, parents): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| record.key.module.is_some());
         for record in parents {
             let identity = Identity::new(record);
-            devices.insert(identity.key.device.clone(), Device { identity, modules: BTreeMap::new() });
+            devices
+                .insert(identity.key.device.clone(), Device { identity, modules: BTreeMap::new() });
         }
         for record in modules {
             let identity = Identity::new(record);
-            if let (Some(device), Some(module)) = (devices.get_mut(&identity.key.device), &identity.key.module) {
+            if let (Some(device), Some(module)) =
+                (devices.get_mut(&identity.key.device), &identity.key.module)
+            {
                 device.modules.insert(module.clone(), Arc::clone(&identity));
             }
         }
@@ -60,25 +64,38 @@ impl Registry {
 
     /// Says whether the device is there and enabled.
     pub(crate) fn is_enabled(&self, device: &str) -> bool {
-        self.find(&IdentityKey::device(device)).is_some_and(|identity| identity.lock().record.is_enabled)
+        self.find(&IdentityKey::device(device))
+            .is_some_and(|identity| identity.lock().record.is_enabled)
     }
 
     /// Gives a device and its modules, the device first; nothing for an unknown device.
     pub(crate) fn family(&self, device: &str) -> Vec<Arc<Identity>> {
         let devices = self.read();
         let family = devices.get(device).into_iter();
-        family.flat_map(|device| std::iter::once(&device.identity).chain(device.modules.values()).cloned()).collect()
+        family
+            .flat_map(|device| {
+                std::iter::once(&device.identity).chain(device.modules.values()).cloned()
+            })
+            .collect()
     }
 
     /// Gives all identities, each device before its modules.
     pub(crate) fn all(&self) -> Vec<Arc<Identity>> {
         let devices = self.read();
         let all = devices.values();
-        all.flat_map(|device| std::iter::once(&device.identity).chain(device.modules.values()).cloned()).collect()
+        all.flat_map(|device| {
+            std::iter::once(&device.identity).chain(device.modules.values()).cloned()
+        })
+        .collect()
     }
 
     /// Adds an identity and gives the store's number to wait for.
-    pub(crate) fn insert(&self, identity: &Arc<Identity>, most_modules: usize, store: &Store) -> Result<u64, Problem> {
+    pub(crate) fn insert(
+        &self,
+        identity: &Arc<Identity>,
+        most_modules: usize,
+        store: &Store,
+    ) -> Result<u64, Problem> {
         let mut devices = self.write();
         let key = &identity.key;
         match &key.module {
@@ -91,13 +108,19 @@ impl Registry {
                 devices.insert(key.device.clone(), device);
             }
             Some(module) => {
-                let modules = &mut devices.get_mut(&key.device).ok_or_else(|| no_device(&key.device))?.modules;
+                let modules = &mut devices
+                    .get_mut(&key.device)
+                    .ok_or_else(|| no_device(&key.device))?
+                    .modules;
                 if modules.contains_key(module) {
                     let text = format!("Module {module} already exists on device {}.", key.device);
                     return Err(Problem::new(problem::MODULE_EXISTS, text));
                 }
                 if modules.len() >= most_modules {
-                    let text = format!("Too many modules on device {}: at most {most_modules}.", key.device);
+                    let text = format!(
+                        "Too many modules on device {}: at most {most_modules}.",
+                        key.device
+                    );
                     return Err(Problem::new(problem::TOO_MANY_MODULES, text));
                 }
                 modules.insert(module.clone(), Arc::clone(identity));
@@ -109,7 +132,11 @@ impl Registry {
 
     /// Puts `identity` in the place of the one with its key; gives the old one, marked deleted, and the number to
     /// wait for.
-    pub(crate) fn replace(&self, identity: &Arc<Identity>, store: &Store) -> Option<(Arc<Identity>, u64)> {
+    pub(crate) fn replace(
+        &self,
+        identity: &Arc<Identity>,
+        store: &Store,
+    ) -> Option<(Arc<Identity>, u64)> {
         let mut devices = self.write();
         let device = devices.get_mut(&identity.key.device)?;
         let slot = match &identity.key.module {
@@ -142,7 +169,11 @@ impl Registry {
             None => {
                 check(&device.identity)?;
                 let removed = devices.remove(&key.device).into_iter();
-                removed.flat_map(|device| std::iter::once(device.identity).chain(device.modules.into_values())).collect()
+                removed
+                    .flat_map(|device| {
+                        std::iter::once(device.identity).chain(device.modules.into_values())
+                    })
+                    .collect()
             }
         };
         let removed: Vec<Arc<Identity>> = removed;
@@ -180,5 +211,8 @@ pub(crate) fn no_device(device: &str) -> Problem {
 /// Says that a module is unknown.
 pub(crate) fn no_module(key: &IdentityKey) -> Problem {
     let module = key.module.as_deref().unwrap_or_default();
-    Problem::new(problem::MODULE_NOT_FOUND, format!("Module {module} on device {} not found", key.device))
+    Problem::new(
+        problem::MODULE_NOT_FOUND,
+        format!("Module {module} on device {} not found", key.device),
+    )
 }

@@ -84,7 +84,8 @@ impl Token {
     pub(crate) fn is_signed_by(&self, key: &Key) -> bool {
         let text = format!("{}\n{}", self.raw_resource, self.raw_expiry);
         hmac(key, text.as_bytes()).is_some_and(|expected| {
-            expected.len() == self.signature.len() && openssl::memcmp::eq(&expected, &self.signature)
+            expected.len() == self.signature.len()
+                && openssl::memcmp::eq(&expected, &self.signature)
         })
     }
 
@@ -98,7 +99,8 @@ impl Token {
         let mut segments = resource.trim_end_matches('/').split('/');
         let same_host = segments.next().is_some_and(|first| first.eq_ignore_ascii_case(host));
         let mut path = path.iter();
-        same_host && segments.all(|segment| path.next().is_some_and(|expected| *expected == segment))
+        same_host
+            && segments.all(|segment| path.next().is_some_and(|expected| *expected == segment))
     }
 }
 
@@ -147,14 +149,18 @@ mod tests {
     #[test]
     fn the_resource_is_signed_in_the_bytes_it_came_in() {
         let lower = MODULE.replace("net%2F", "net%2f");
-        assert!(!Token::parse(&lower).expect("a token").is_signed_by(&key()), "other bytes, other signature");
+        assert!(
+            !Token::parse(&lower).expect("a token").is_signed_by(&key()),
+            "other bytes, other signature"
+        );
         let later = MODULE.replace("se=1767225600", "se=1767225601");
         assert!(!Token::parse(&later).expect("a token").is_signed_by(&key()));
     }
 
     #[test]
     fn a_scope_covers_whole_segments_only() {
-        let token = Token::parse("SharedAccessSignature sr=h%2Fdevices%2Fgw&sig=AA%3D%3D&se=1").expect("a token");
+        let token = Token::parse("SharedAccessSignature sr=h%2Fdevices%2Fgw&sig=AA%3D%3D&se=1")
+            .expect("a token");
         assert!(token.covers("h", &["devices", "gw", "modules", "m"]));
         assert!(!token.covers("h", &["devices", "gw01"]));
         assert!(!token.covers("h", &["devices"]));

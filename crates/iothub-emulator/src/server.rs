@@ -44,7 +44,9 @@ pub enum StartError {
     #[error("cannot make keys and certificates")]
     Tls(#[from] ErrorStack),
     /// A port can't be had.
-    #[error("cannot listen on {0}: choose another address with --listen, or a free port with --mqtt-port 0 --https-port 0")]
+    #[error(
+        "cannot listen on {0}: choose another address with --listen, or a free port with --mqtt-port 0 --https-port 0"
+    )]
     Listen(SocketAddr, #[source] std::io::Error),
 }
 
@@ -113,7 +115,11 @@ impl Emulator {
     }
 }
 
-fn hub(config: Config, (policies, registry, store): (Vec<Policy>, Registry, Store), stop: watch::Receiver<bool>) -> Hub {
+fn hub(
+    config: Config,
+    (policies, registry, store): (Vec<Policy>, Registry, Store),
+    stop: watch::Receiver<bool>,
+) -> Hub {
     Hub {
         hostname: config.hostname,
         rules: config.rules,
@@ -188,7 +194,8 @@ impl Running {
 
 fn authority(folder: &Folder) -> Result<Pair, StartError> {
     if let (Some(certificate), Some(key)) = (folder.read("ca.pem")?, folder.read("ca.key")?) {
-        let damaged = |error: ErrorStack| StartError::Damaged(folder.path().join("ca.pem"), Box::new(error));
+        let damaged =
+            |error: ErrorStack| StartError::Damaged(folder.path().join("ca.pem"), Box::new(error));
         return Pair::from_pem(&certificate, &key).map_err(damaged);
     }
     let pair = Pair::new_authority()?;
@@ -203,7 +210,8 @@ fn policies(folder: &Folder) -> Result<Vec<Policy>, StartError> {
         return serde_json::from_slice(&bytes).map_err(damaged);
     }
     let policies = Policy::defaults()?;
-    folder.write(POLICIES, serde_json::to_string_pretty(&policies).unwrap_or_default().as_bytes())?;
+    folder
+        .write(POLICIES, serde_json::to_string_pretty(&policies).unwrap_or_default().as_bytes())?;
     Ok(policies)
 }
 

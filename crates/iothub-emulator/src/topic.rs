@@ -40,7 +40,10 @@ impl<'a> Request<'a> {
         }
         if let Some(rest) = topic.strip_prefix("$iothub/methods/res/") {
             let (status, bag) = rest.split_once("/?")?;
-            return Some(Self::MethodAnswer { rid: member(bag, "$rid")?, status: status.parse().ok()? });
+            return Some(Self::MethodAnswer {
+                rid: member(bag, "$rid")?,
+                status: status.parse().ok()?,
+            });
         }
         let bag = topic.strip_prefix(&events(key))?;
         let bag = bag.strip_prefix('/').unwrap_or(bag);
@@ -79,7 +82,10 @@ pub(crate) fn is_telemetry(topic: &str, key: &IdentityKey) -> bool {
 fn member<'a>(bag: &'a str, name: &str) -> Option<&'a str> {
     // `$` may be written `%24` (seen in SDKs' bags).
     let same = |found: &str| found == name || found.replacen("%24", "$", 1) == name;
-    bag.split('&').filter_map(|pair| pair.split_once('=')).find(|(found, _)| same(found)).map(|(_, value)| value)
+    bag.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(found, _)| same(found))
+        .map(|(_, value)| value)
 }
 
 /// Gives the topic of an answer to a twin request.
@@ -119,10 +125,16 @@ mod tests {
         assert_eq!(read("$iothub/twin/GET/?$rid=a-1"), Some(Request::TwinGet { rid: "a-1" }));
         let topic = "$iothub/twin/PATCH/properties/reported/?$rid=7&$version=3";
         assert_eq!(read(topic), Some(Request::Report { rid: "7", expected: Some(3) }));
-        assert_eq!(read("$iothub/methods/res/200/?$rid=x"), Some(Request::MethodAnswer { rid: "x", status: 200 }));
+        assert_eq!(
+            read("$iothub/methods/res/200/?$rid=x"),
+            Some(Request::MethodAnswer { rid: "x", status: 200 })
+        );
         let topic = "devices/d/modules/m/messages/events/a=b&%24.ct=x";
         assert_eq!(read(topic), Some(Request::Telemetry { bag: "a=b&%24.ct=x" }));
-        assert_eq!(read("devices/d/modules/m/messages/events"), Some(Request::Telemetry { bag: "" }));
+        assert_eq!(
+            read("devices/d/modules/m/messages/events"),
+            Some(Request::Telemetry { bag: "" })
+        );
     }
 
     #[test]
@@ -145,7 +157,11 @@ mod tests {
     #[test]
     fn filters_are_the_five_of_the_book() {
         let (module, device) = (IdentityKey::module("d", "m"), IdentityKey::device("d"));
-        for filter in ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"] {
+        for filter in [
+            "$iothub/twin/res/#",
+            "$iothub/twin/PATCH/properties/desired/#",
+            "$iothub/methods/POST/#",
+        ] {
             assert!(may_subscribe(filter, &module) && may_subscribe(filter, &device));
         }
         assert!(may_subscribe("devices/d/modules/m/#", &module));

@@ -119,11 +119,6 @@ impl Gateway {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
-
-    /// The command line that reaches this daemon from another terminal.
-    pub(crate) fn command_line(&self, words: &str) -> String {
-        format!("{} --socket {} {words}", self.modtwinctl.display(), self.socket.display())
-    }
 }
 
 /// Those of `modules` that are not as awaited, each with what it is instead.

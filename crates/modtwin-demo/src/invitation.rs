@@ -28,16 +28,15 @@ pub(crate) fn extend(
     let token = write_token(&scene.hub, root)?;
     let module = scene.modules.good.first().map_or("module01", String::as_str);
     narrator.step("Everything keeps running; in another terminal, try");
-    for words in [
-        "status".to_owned(),
-        format!("get {module}"),
-        format!("watch {module}"),
-        format!("report {module} temperature=20.5"),
-    ] {
-        narrator.command(&scene.gateway.command_line(&words));
-    }
-    narrator.say("\nthe same socket, without any program of ours:");
     let socket = scene.gateway.socket.display();
+    narrator.command(&format!(
+        "export PATH={}:$PATH MODTWIN_SOCKET={socket}",
+        options.programs.display()
+    ));
+    narrator.command("modtwinctl status");
+    narrator.command(&format!("modtwinctl watch {module}"));
+    narrator.command(&format!("modtwinctl report {module} temperature=20.5"));
+    narrator.say("\nthe same socket, without any program of ours:");
     narrator.command(&format!(
         "curl -N --unix-socket {socket} http://localhost/v1/modules/{module}/watch"
     ));

@@ -23,6 +23,7 @@ mod timing;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,16 +59,31 @@ enum Role {
     },
 }
 
+/// What a shell reports of a program that Ctrl-C ended: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
+
+/// How a story that met no failure ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All of it was told.
+    Told,
+    /// Somebody asked it to stop before.
+    Stopped,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut narrator = Narrator::new();
     let outcome = match arguments.role {
-        Some(Role::Handler { socket, module }) => handler::run(&socket, &module).await,
+        Some(Role::Handler { socket, module }) => {
+            handler::run(&socket, &module).await.map(|()| End::Told)
+        }
         None => play(&mut narrator, arguments.keep, arguments.modules).await,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(End::Told) => ExitCode::SUCCESS,
+        Ok(End::Stopped) => INTERRUPTED.into(),
         Err(error) => {
             narrator.problem(&format!("{error:#}"));
             ExitCode::FAILURE
@@ -76,30 +92,36 @@ async fn main() -> ExitCode {
 }
 
 /// Plays the story and cleans up, whatever became of it.
-async fn play(narrator: &mut Narrator, keep: bool, modules: u16) -> anyhow::Result<()> {
+async fn play(narrator: &mut Narrator, keep: bool, modules: u16) -> anyhow::Result<End> {
     let folder = tempfile::Builder::new().prefix("modtwin-demo-").tempdir()?;
     let options = Options::new(Folders::create(folder.path())?, modules)?;
     let mut cast = Cast::new(options.folders.logs());
-    let mut told = tokio::select! {
+    let mut stop = std::pin::pin!(stop_signal());
+    let told = tokio::select! {
         biased;
-        stop = stop_signal() => stop,
-        told = story::tell(&options, keep, narrator, &mut cast) => told,
+        stopped = &mut stop => stopped.map(|()| None),
+        told = story::tell(&options, narrator, &mut cast) => told.map(Some),
     };
-    if told.is_err() {
+    let played = match told {
+        Ok(Some(scene)) if keep => match invitation::extend(&scene, &options, narrator) {
+            Ok(()) => stop.await.map(|()| End::Told),
+            Err(error) => Err(error),
+        },
+        Ok(Some(_scene)) => Ok(End::Told),
+        Ok(None) => Ok(End::Stopped),
+        Err(error) => Err(error),
+    };
+    if played.is_err() {
         narrator.problem(&cast.log_tails());
     }
     let complaints = cast.end().await;
     folder.close()?;
-    if told.is_ok() && !complaints.is_empty() {
-        told = Err(anyhow::anyhow!("not everything ended well: {}", complaints.join("; ")));
-    }
-    if told.is_ok() {
-        let seconds = narrator.elapsed().as_secs();
-        narrator.aside(&format!(
-            "\nEvery process has ended and the folder is gone, after {seconds} s."
-        ));
-    }
-    told
+    let end = played?;
+    ensure!(complaints.is_empty(), "not everything ended well: {}", complaints.join("; "));
+    let seconds = narrator.elapsed().as_secs();
+    narrator
+        .aside(&format!("\nEvery process has ended and the folder is gone, after {seconds} s."));
+    Ok(end)
 }
 
 /// Waits for Ctrl-C, or for a request to end.

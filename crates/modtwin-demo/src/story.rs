@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::audience::Line;
 use crate::cast::Cast;
-use crate::invitation;
 use crate::narrator::Narrator;
 use crate::scene::{self, Options, Scene};
 use crate::timing::{in_words, spread};
@@ -23,16 +22,15 @@ const SHORT: Duration = Duration::from_secs(10);
 /// What a handler reports for each change it has handled.
 const HANDLED_AT: &str = "DateTimeLastDesiredPropertyChangeReceived";
 
-/// Tells the story to its end; with `keep` the end comes from outside.
+/// Tells the story to its end; everything still runs then.
 ///
 /// # Errors
 /// Something did not start, failed, or did not happen in time.
 pub(crate) async fn tell(
     options: &Options,
-    keep: bool,
     narrator: &mut Narrator,
     cast: &mut Cast,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Scene> {
     narrator.aside(&format!(
         "modtwin: one hub, one gateway, {} module identities, one daemon, one Unix socket.\n\
          Real processes, real TLS, real certificates; only the cloud is an emulator.",
@@ -46,11 +44,7 @@ pub(crate) async fn tell(
     one_bad_certificate(&scene, narrator).await?;
     status(&scene, narrator).await?;
     cast.all_alive()?;
-    if keep {
-        invitation::extend(&scene, options, narrator)?;
-        std::future::pending::<()>().await;
-    }
-    Ok(())
+    Ok(scene)
 }
 
 async fn one_change(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {

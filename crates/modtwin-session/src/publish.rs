@@ -94,12 +94,7 @@ fn pending(old: &ModuleView, outbox: &Outbox) -> Arc<modtwin_core::document::Doc
 }
 
 fn quarantined(outbox: &Outbox) -> Arc<Vec<Quarantined>> {
-    let refused = outbox.quarantined().map(|refused| Quarantined {
-        key: refused.key.clone(),
-        status: refused.status,
-        message: refused.message.clone(),
-    });
-    Arc::new(refused.collect())
+    Arc::new(outbox.quarantined().cloned().collect())
 }
 
 fn applied(said: &Acknowledged) -> Applied {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use modtwin_core::document::Document;
 use modtwin_core::ids::ModuleId;
+pub use modtwin_core::outbox::Quarantined;
 use modtwin_core::status::{HubState, Reason};
 pub use modtwin_core::twin::Section;
 
@@ -36,17 +37,6 @@ pub struct Applied {
     pub description: Option<String>,
     /// When it said so.
     pub at: SystemTime,
-}
-
-/// A reported key that the hub refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quarantined {
-    /// The top-level key.
-    pub key: String,
-    /// The hub's status.
-    pub status: u16,
-    /// The hub's words.
-    pub message: String,
 }
 
 /// A module at one moment.

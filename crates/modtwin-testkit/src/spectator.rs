@@ -129,11 +129,15 @@ impl Spectator {
     ) -> anyhow::Result<()> {
         let reached = |seen: &Seen| condition(seen) || !seen.complaints.is_empty();
         let waited = timeout(LONG, self.seen.wait_for(|seen| reached(seen))).await;
+        let waited = waited.map(|seen| seen.is_ok());
+        let seen = self.seen.borrow();
+        if !seen.complaints.is_empty() {
+            bail!("the stream broke a promise: {:?}", seen.complaints);
+        }
         match waited {
-            Ok(Ok(seen)) if seen.complaints.is_empty() => Ok(()),
-            Ok(Ok(seen)) => bail!("the stream broke a promise: {:?}", seen.complaints),
-            Ok(Err(_closed)) => bail!("the stream ended before {awaited}: {:?}", self.end()),
-            Err(_late) => bail!("{awaited} never came; told: {:?}", self.seen.borrow()),
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("the stream ended before {awaited}: {:?}", seen.ended),
+            Err(_late) => bail!("{awaited} never came; told: {seen:?}"),
         }
     }
 

@@ -20,7 +20,9 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
     let segments = call.segments();
     let outcome = match (call.method.as_str(), segments.get(2..).unwrap_or_default()) {
         ("POST", ["faults"]) => add_fault(hub, call).await,
-        ("GET", ["faults"]) => Ok(hub.faults.in_force().iter().map(|fault| fault.to_json()).collect()),
+        ("GET", ["faults"]) => {
+            Ok(hub.faults.in_force().iter().map(|fault| fault.to_json()).collect())
+        }
         ("DELETE", ["faults"]) => Ok(end_faults(hub, None)),
         ("DELETE", ["faults", id]) => match id.parse() {
             Ok(id) => Ok(end_faults(hub, Some(id))),
@@ -44,10 +46,15 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
 }
 
 async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
-    let order: RawFault = serde_json::from_slice(&call.body).map_err(|error| format!("fault: {error}"))?;
+    let order: RawFault =
+        serde_json::from_slice(&call.body).map_err(|error| format!("fault: {error}"))?;
     let fault = hub.faults.add(&order)?;
     let key = order.key();
-    hub.events.tell("fault-set", key.as_ref(), || json!({ "kind": fault.kind.name(), "id": fault.id }));
+    hub.events.tell(
+        "fault-set",
+        key.as_ref(),
+        || json!({ "kind": fault.kind.name(), "id": fault.id }),
+    );
     let number = hub.begin(&fault);
     hub.store.wait(number).await;
     Ok(fault.to_json())
@@ -56,7 +63,11 @@ async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
 fn end_faults(hub: &Hub, id: Option<u64>) -> Value {
     let ended = hub.faults.end(id);
     for fault in &ended {
-        hub.events.tell("fault-ended", None, || json!({ "kind": fault.kind.name(), "id": fault.id }));
+        hub.events.tell(
+            "fault-ended",
+            None,
+            || json!({ "kind": fault.kind.name(), "id": fault.id }),
+        );
     }
     json!({ "ended": ended.len() })
 }
@@ -67,7 +78,9 @@ fn stats(hub: &Hub) -> Value {
         let chosen = all.iter().filter(|identity| identity.key.module.is_some() == wants_modules);
         let members = chosen.map(|identity| {
             let mut member = identity.counters.to_json();
-            member["connected"] = json!(identity.lock().link.is_some());
+            if let Some(member) = member.as_object_mut() {
+                member.insert("connected".to_owned(), json!(identity.lock().link.is_some()));
+            }
             (identity.key.to_string(), member)
         });
         Value::Object(members.collect())
@@ -89,13 +102,18 @@ fn stats(hub: &Hub) -> Value {
 }
 
 fn shift_clock(hub: &Hub, call: &Call) -> Result<Value, String> {
-    let body: Value = serde_json::from_slice(&call.body).map_err(|error| format!("clock: {error}"))?;
-    let text = body["shift"].as_str().ok_or("`shift`: expected a text such as \"10m\", \"-1h\" or \"0s\"")?;
+    let body: Value =
+        serde_json::from_slice(&call.body).map_err(|error| format!("clock: {error}"))?;
+    let text = body
+        .get("shift")
+        .and_then(Value::as_str)
+        .ok_or("`shift`: expected a text such as \"10m\", \"-1h\" or \"0s\"")?;
     let (sign, span) = match text.strip_prefix('-') {
         Some(span) => (-1, span),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let span = humantime::parse_duration(span).map_err(|error| format!("`shift`: {error}, found `{text}`"))?;
+    let span = humantime::parse_duration(span)
+        .map_err(|error| format!("`shift`: {error}, found `{text}`"))?;
     let shift = i64::try_from(span.as_millis()).ok().filter(|shift| *shift <= LONGEST_SHIFT_MS);
     let shift = sign * shift.ok_or("`shift`: at most 50 years")?;
     hub.clock.set_shift(shift);
@@ -105,7 +123,8 @@ fn shift_clock(hub: &Hub, call: &Call) -> Result<Value, String> {
 }
 
 async fn add_authority(hub: &Hub, call: &Call) -> Result<Value, String> {
-    let certificates = X509::stack_from_pem(&call.body).map_err(|error| format!("expected PEM certificates: {error}"))?;
+    let certificates = X509::stack_from_pem(&call.body)
+        .map_err(|error| format!("expected PEM certificates: {error}"))?;
     if certificates.is_empty() {
         return Err("expected PEM certificates, found none".to_owned());
     }

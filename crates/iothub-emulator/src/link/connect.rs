@@ -70,7 +70,8 @@ impl UserName {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
         };
-        let model_id = percent_decode_str(member("model-id").unwrap_or_default()).decode_utf8().ok()?;
+        let model_id =
+            percent_decode_str(member("model-id").unwrap_or_default()).decode_utf8().ok()?;
         Some(Self {
             host: host.to_owned(),
             key: IdentityKey { device: device.to_owned(), module: module.map(ToOwned::to_owned) },
@@ -89,15 +90,26 @@ pub(crate) fn judge(
 ) -> Result<Admission, Refusal> {
     let key = &user.key;
     if !user.host.eq_ignore_ascii_case(&hub.hostname) {
-        return Err(Refusal::unauthorized(format!("user name: expected host {}, found {}", hub.hostname, user.host)));
+        return Err(Refusal::unauthorized(format!(
+            "user name: expected host {}, found {}",
+            hub.hostname, user.host
+        )));
     }
     if connect.client_id != key.to_string() {
-        return Err(Refusal::unauthorized(format!("client id: expected {key}, found {}", connect.client_id)));
+        return Err(Refusal::unauthorized(format!(
+            "client id: expected {key}, found {}",
+            connect.client_id
+        )));
     }
-    if connect.will.as_ref().is_some_and(|will| !topic::is_telemetry(&will.topic, key) || will.qos > 1) {
+    if connect
+        .will
+        .as_ref()
+        .is_some_and(|will| !topic::is_telemetry(&will.topic, key) || will.qos > 1)
+    {
         return Err(Refusal::unauthorized("will on a topic or with a QoS the hub does not take"));
     }
-    let identity = hub.registry.find(key).ok_or_else(|| Refusal::unauthorized("unknown identity"))?;
+    let identity =
+        hub.registry.find(key).ok_or_else(|| Refusal::unauthorized("unknown identity"))?;
     let record = identity.lock().record.clone();
     let judged = authenticate(hub, connect, &record, chain);
     if judged.is_err() {
@@ -107,7 +119,9 @@ pub(crate) fn judge(
     if !hub.is_enabled(&key.device) {
         return Err(Refusal::unauthorized("device disabled"));
     }
-    for fault in hub.faults.in_force().iter().filter(|fault| fault.kind == Kind::Expire && fault.covers(key)) {
+    for fault in
+        hub.faults.in_force().iter().filter(|fault| fault.kind == Kind::Expire && fault.covers(key))
+    {
         if fault.has_expired(key, &credential) && fault.strike() {
             hub.tell_fault(fault, Some(key));
             return Err(Refusal::unauthorized("credential expired by a fault"));
@@ -124,15 +138,23 @@ fn authenticate(
     record: &Record,
     chain: Option<&ClientChain>,
 ) -> Result<(Option<u64>, String), Refusal> {
-    let password = connect.password.as_ref().map(|password| &password.0).filter(|password| !password.is_empty());
+    let password = connect
+        .password
+        .as_ref()
+        .map(|password| &password.0)
+        .filter(|password| !password.is_empty());
     if let Some(password) = password {
         let text = std::str::from_utf8(password).ok();
-        let token = text.and_then(Token::parse).ok_or_else(|| Refusal::unauthorized("password is no SAS token"))?;
+        let token = text
+            .and_then(Token::parse)
+            .ok_or_else(|| Refusal::unauthorized("password is no SAS token"))?;
         let ends = check_token(hub, &token, record)?;
         return Ok((Some(ends), openssl::base64::encode_block(&openssl::sha::sha256(password))));
     }
     let chain = match (&record.authentication, chain) {
-        (Authentication::Sas { .. }, _) => return Err(Refusal::unauthorized("no token in the password")),
+        (Authentication::Sas { .. }, _) => {
+            return Err(Refusal::unauthorized("no token in the password"));
+        }
         (_, None) => return Err(Refusal::unauthorized("no client certificate in the handshake")),
         (_, Some(chain)) => chain,
     };
@@ -161,7 +183,10 @@ fn check_token(hub: &Hub, token: &Token, record: &Record) -> Result<u64, Refusal
     let now = hub.clock.now().unix_seconds();
     let tolerated = token.expiry.saturating_add(hub.rules.clock_skew.as_secs());
     if tolerated <= now {
-        return Err(Refusal::unauthorized(format!("token expired at {}, the hub's clock says {now}", token.expiry)));
+        return Err(Refusal::unauthorized(format!(
+            "token expired at {}, the hub's clock says {now}",
+            token.expiry
+        )));
     }
     // A token that passes only by the tolerance of clocks lives as long as the tolerance.
     let ends = if token.expiry > now { token.expiry } else { tolerated };
@@ -172,8 +197,15 @@ fn check_certificate(hub: &Hub, chain: &ClientChain, record: &Record) -> Result<
     let now = hub.clock.now();
     let is_named = match &record.authentication {
         Authentication::SelfSigned { primary, secondary } => {
-            if ![primary, secondary].into_iter().flatten().any(|thumbprint| chain.has_thumbprint(thumbprint)) {
-                return Err(format!("thumbprint does not match configuration: found SHA-256 {}", chain.sha256()));
+            if ![primary, secondary]
+                .into_iter()
+                .flatten()
+                .any(|thumbprint| chain.has_thumbprint(thumbprint))
+            {
+                return Err(format!(
+                    "thumbprint does not match configuration: found SHA-256 {}",
+                    chain.sha256()
+                ));
             }
             chain.check_dates(now)?;
             hub.rules.thumbprint_needs_name && record.key.module.is_some()
@@ -185,7 +217,10 @@ fn check_certificate(hub: &Hub, chain: &ClientChain, record: &Record) -> Result<
     };
     let (expected, found) = (record.key.to_string(), chain.common_name());
     if is_named && found.as_deref() != Some(&expected) {
-        return Err(format!("common name: expected {expected}, found {}", found.unwrap_or_default()));
+        return Err(format!(
+            "common name: expected {expected}, found {}",
+            found.unwrap_or_default()
+        ));
     }
     Ok(())
 }
@@ -196,7 +231,8 @@ mod tests {
     use crate::identity::IdentityKey;
 
     fn check(text: &str, key: IdentityKey, has_api_version: bool, model_id: &str) {
-        let expected = UserName { host: "h".to_owned(), key, has_api_version, model_id: model_id.to_owned() };
+        let expected =
+            UserName { host: "h".to_owned(), key, has_api_version, model_id: model_id.to_owned() };
         assert_eq!(UserName::parse(text), Some(expected), "{text}");
     }
 
@@ -205,7 +241,12 @@ mod tests {
         let (device, module) = (IdentityKey::device("d"), IdentityKey::module("d", "m"));
         check("h/d/m/?api-version=2021-04-12&DeviceClientType=py", module.clone(), true, "");
         check("h/d/m/api-version=2018-06-30", module.clone(), true, "");
-        check("h/d/m/?api-version=2021-04-12&model-id=dtmi:a:b;1", module.clone(), true, "dtmi:a:b;1");
+        check(
+            "h/d/m/?api-version=2021-04-12&model-id=dtmi:a:b;1",
+            module.clone(),
+            true,
+            "dtmi:a:b;1",
+        );
         check("h/d/m/?model-id=dtmi%3Aa%3Ab%3B1&api-version=1", module.clone(), true, "dtmi:a:b;1");
         check("h/d/m", module.clone(), false, "");
         check("h/d/m/", module, false, "");
@@ -215,7 +256,9 @@ mod tests {
 
     #[test]
     fn what_is_no_user_name_is_none() {
-        for text in ["", "h", "h/", "h//m/?api-version=1", "h/d/m/x/?api-version=1", "/d/m/?api-version=1"] {
+        for text in
+            ["", "h", "h/", "h//m/?api-version=1", "h/d/m/x/?api-version=1", "/d/m/?api-version=1"]
+        {
             assert_eq!(UserName::parse(text), None, "{text}");
         }
     }

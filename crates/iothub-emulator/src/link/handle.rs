@@ -103,10 +103,21 @@ pub(crate) struct LinkHandle {
 
 impl LinkHandle {
     /// Makes a handle and the link's ends of it.
-    pub(crate) fn new(id: u64, credential: String, model_id: String) -> (Self, mpsc::Receiver<Command>, Arc<Cut>) {
+    pub(crate) fn new(
+        id: u64,
+        credential: String,
+        model_id: String,
+    ) -> (Self, mpsc::Receiver<Command>, Arc<Cut>) {
         let (commands, receiver) = mpsc::channel(MOST_COMMANDS);
         let cut = Arc::new(Cut::default());
-        let handle = Self { id, credential, model_id, takes_methods: false, commands, cut: Arc::clone(&cut) };
+        let handle = Self {
+            id,
+            credential,
+            model_id,
+            takes_methods: false,
+            commands,
+            cut: Arc::clone(&cut),
+        };
         (handle, receiver, cut)
     }
 

@@ -49,30 +49,47 @@ where
         Ok(Ok(Packet::Connect(connect))) => open(hub, wire, peer, *connect).await,
         Ok(Ok(Packet::OtherLevel(level))) => {
             // MQTT 3.1.1, 3.1.2.2: an unacceptable level is answered by code 1.
-            let refusal = Refusal { code: 1, reason: format!("protocol level: expected 4, found {level}") };
+            let refusal =
+                Refusal { code: 1, reason: format!("protocol level: expected 4, found {level}") };
             refuse(&hub, wire, &peer, None, refusal).await;
         }
         Ok(Ok(_)) => close_early(&hub, wire, &peer, "first packet is no CONNECT").await,
-        Ok(Err(Ending::Malformed)) => close_early(&hub, wire, &peer, Ending::Malformed.name()).await,
+        Ok(Err(Ending::Malformed)) => {
+            close_early(&hub, wire, &peer, Ending::Malformed.name()).await
+        }
         Ok(Err(_)) => {}
         Err(_) => close_early(&hub, wire, &peer, "no CONNECT in time").await,
     }
 }
 
-async fn close_early<S: AsyncRead + AsyncWrite>(hub: &Hub, wire: Wire<S>, peer: &Peer, reason: &str) {
+async fn close_early<S: AsyncRead + AsyncWrite>(
+    hub: &Hub,
+    wire: Wire<S>,
+    peer: &Peer,
+    reason: &str,
+) {
     hub.stats.refusals.up();
     hub.events.tell("refused", None, || json!({ "reason": reason, "peer": peer.address }));
     wire.close().await;
 }
 
-async fn refuse<S>(hub: &Hub, mut wire: Wire<S>, peer: &Peer, key: Option<&IdentityKey>, refusal: Refusal)
-where
+async fn refuse<S>(
+    hub: &Hub,
+    mut wire: Wire<S>,
+    peer: &Peer,
+    key: Option<&IdentityKey>,
+    refusal: Refusal,
+) where
     S: AsyncRead + AsyncWrite,
 {
     hub.stats.refusals.up();
     let (code, reason) = (refusal.code, refusal.reason);
     tracing::debug!(code, reason, "connection refused");
-    hub.events.tell("refused", key, || json!({ "code": code, "reason": reason, "peer": peer.address }));
+    hub.events.tell(
+        "refused",
+        key,
+        || json!({ "code": code, "reason": reason, "peer": peer.address }),
+    );
     wire.push(&Packet::ConnAck { session_present: false, code });
     wire.close().await;
 }
@@ -82,7 +99,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let Some(user) = connect.user_name.as_deref().and_then(UserName::parse) else {
-        let refusal = Refusal::unauthorized("user name: expected {hub}/{device}[/{module}]/?api-version=…");
+        let refusal =
+            Refusal::unauthorized("user name: expected {hub}/{device}[/{module}]/?api-version=…");
         return refuse(&hub, wire, &peer, None, refusal).await;
     };
     if let Some(fault) = strike_scoped(&hub, Kind::Drop, &user.key) {
@@ -119,7 +137,8 @@ where
 {
     let identity = Arc::clone(&admission.identity);
     let id = hub.link_ids.fetch_add(1, Ordering::Relaxed);
-    let (mut link, commands, cut) = LinkHandle::new(id, admission.credential.clone(), admission.model_id.clone());
+    let (mut link, commands, cut) =
+        LinkHandle::new(id, admission.credential.clone(), admission.model_id.clone());
     let mut state = identity.lock();
     if state.is_deleted {
         return None;
@@ -162,9 +181,9 @@ fn strike_scoped(hub: &Hub, kind: Kind, key: &IdentityKey) -> Option<Arc<Fault>>
 /// Waits in silence until the fault is over or the emulator ends.
 pub(crate) async fn stall(hub: &Hub, fault: &Fault) {
     let (mut stop, mut changes) = (hub.stop.clone(), hub.faults.changes());
-    while !*stop.borrow() && !fault.is_spent() {
+    while !fault.is_spent() {
         tokio::select! {
-            _ = stop.changed() => {}
+            () = hub::stopped(&mut stop) => return,
             _ = changes.changed() => {}
             () = tokio::time::sleep(STALL_CHECK) => {}
         }

@@ -59,7 +59,9 @@ impl Outbox {
         if self.held.as_ref().is_some_and(|(_, deadline)| *deadline <= now) {
             self.let_go();
         }
-        let may_go = |item: &Item| item.after <= committed && item.not_before.is_none_or(|moment| moment <= now);
+        let may_go = |item: &Item| {
+            item.after <= committed && item.not_before.is_none_or(|moment| moment <= now)
+        };
         while self.queue.front().is_some_and(may_go) {
             if let Some(item) = self.queue.pop_front() {
                 output.extend_from_slice(&item.bytes);

@@ -1,6 +1,7 @@
 //! What a session does with each packet and each command: subscriptions, twin requests, notifications, telemetry,
 //! methods. An `Err` closes the link, which is how the hub says no over MQTT.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
@@ -75,8 +76,13 @@ impl Session {
             return Err(Ending::Illegal("more than 5 subscriptions"));
         }
         let after = self.keep_subscriptions();
-        let filters: Vec<&str> = self.subscriptions.iter().map(|(filter, _)| filter.as_str()).collect();
-        self.hub.events.tell("subscribe", Some(&self.identity.key), || json!({ "filters": filters }));
+        let filters: Vec<&str> =
+            self.subscriptions.iter().map(|(filter, _)| filter.as_str()).collect();
+        self.hub.events.tell(
+            "subscribe",
+            Some(&self.identity.key),
+            || json!({ "filters": filters }),
+        );
         self.send(&Packet::SubAck { id, codes }, after);
         Ok(())
     }
@@ -88,7 +94,10 @@ impl Session {
         if let Some(link) = &mut state.link {
             link.takes_methods = takes_methods(&self.subscriptions);
         }
-        if self.is_clean || state.is_deleted || state.record.session.as_ref() == Some(&self.subscriptions) {
+        if self.is_clean
+            || state.is_deleted
+            || state.record.session.as_ref() == Some(&self.subscriptions)
+        {
             return 0;
         }
         state.record.session = Some(self.subscriptions.clone());
@@ -99,15 +108,16 @@ impl Session {
         let Some(qos) = self.granted(topic::DESIRED) else {
             return;
         };
-        let key = self.identity.key.clone();
-        if self.hub.strike(Kind::LoseDesired, &key).is_some() {
+        let identity = Arc::clone(&self.identity);
+        let key = &identity.key;
+        if self.hub.strike(Kind::LoseDesired, key).is_some() {
             return;
         }
         self.hub.stats.notifications.up();
         self.identity.counters.notifications.fetch_add(1, Ordering::Relaxed);
-        self.hub.events.tell("notify", Some(&key), || json!({ "version": version }));
+        self.hub.events.tell("notify", Some(key), || json!({ "version": version }));
         let topic = topic::desired(version);
-        if let Some(fault) = self.hub.strike(Kind::ReorderDesired, &key) {
+        if let Some(fault) = self.hub.strike(Kind::ReorderDesired, key) {
             let id = (qos > 0).then(|| self.next_id());
             let publish = Publish { dup: false, qos, retain: false, topic, id, payload: body };
             if let Some(item) = self.item(&Packet::Publish(publish), after) {
@@ -115,7 +125,7 @@ impl Session {
             }
             return;
         }
-        if self.hub.strike(Kind::DuplicateDesired, &key).is_some() {
+        if self.hub.strike(Kind::DuplicateDesired, key).is_some() {
             self.publish(topic.clone(), body.clone(), qos, after);
         }
         self.publish(topic, body, qos, after);
@@ -126,8 +136,10 @@ impl Session {
         if publish.qos == 2 {
             return Err(Ending::Illegal("PUBLISH with QoS 2"));
         }
-        let key = self.identity.key.clone();
-        let request = Request::parse(&publish.topic, &key).ok_or(Ending::Illegal("PUBLISH on a foreign topic"))?;
+        let identity = Arc::clone(&self.identity);
+        let key = &identity.key;
+        let request = Request::parse(&publish.topic, key)
+            .ok_or(Ending::Illegal("PUBLISH on a foreign topic"))?;
         if let Request::Telemetry { bag } = request {
             self.telemetry(bag, publish)?;
         }
@@ -139,9 +151,9 @@ impl Session {
             Request::Report { rid, expected } => self.report(rid, expected, &publish.payload),
             Request::MethodAnswer { rid, status } => {
                 let body = publish.payload.clone();
-                let is_awaited = self.hub.calls.answer(&key, rid, Answer { status, body });
+                let is_awaited = self.hub.calls.answer(key, rid, Answer { status, body });
                 let detail = || json!({ "rid": rid, "status": status, "awaited": is_awaited });
-                self.hub.events.tell("method-answer", Some(&key), detail);
+                self.hub.events.tell("method-answer", Some(key), detail);
             }
             Request::Telemetry { .. } => {}
         }
@@ -152,17 +164,28 @@ impl Session {
     fn twin_fault(&self) -> Option<Problem> {
         let key = &self.identity.key;
         if !self.has_api_version {
-            return Some(Problem::new(problem::ARGUMENT_INVALID, "the connection has no api-version"));
+            return Some(Problem::new(
+                problem::ARGUMENT_INVALID,
+                "the connection has no api-version",
+            ));
         }
         if let Some(fault) = self.hub.strike(Kind::Throttle, key) {
-            let text = format!("The request has been throttled. Wait {} seconds and try again.", fault.retry);
+            let text = format!(
+                "The request has been throttled. Wait {} seconds and try again.",
+                fault.retry
+            );
             return Some(Problem::new(problem::THROTTLING, text));
         }
         if let Some(fault) = self.hub.strike(Kind::Error, key) {
             return Some(Problem::server(fault.status));
         }
         let fault = self.hub.strike(Kind::Quota, key);
-        fault.map(|_| Problem::new(problem::QUOTA_EXCEEDED, "Total number of messages on IotHub exceeded the quota."))
+        fault.map(|_| {
+            Problem::new(
+                problem::QUOTA_EXCEEDED,
+                "Total number of messages on IotHub exceeded the quota.",
+            )
+        })
     }
 
     fn twin_get(&mut self, rid: &str) {
@@ -173,9 +196,11 @@ impl Session {
         }
         let state = self.identity.lock();
         let (body, after) = (state.record.twin.device_view(), state.written);
-        let (desired, reported) = (state.record.twin.desired_version(), state.record.twin.reported_version());
+        let (desired, reported) =
+            (state.record.twin.desired_version(), state.record.twin.reported_version());
         drop(state);
-        let detail = || json!({ "status": 200, "rid": rid, "desired": desired, "reported": reported });
+        let detail =
+            || json!({ "status": 200, "rid": rid, "desired": desired, "reported": reported });
         self.hub.events.tell("twin-get", Some(&self.identity.key), detail);
         self.answer(topic::twin_answer(200, rid, None), body.into(), after);
     }
@@ -189,7 +214,10 @@ impl Session {
         let patch: Document = match serde_json::from_slice(payload) {
             Ok(Value::Object(patch)) => patch,
             Ok(_) => {
-                let problem = Problem::new(problem::ARGUMENT_INVALID, "Reported properties must be a JSON object");
+                let problem = Problem::new(
+                    problem::ARGUMENT_INVALID,
+                    "Reported properties must be a JSON object",
+                );
                 return self.answer_problem("reported", rid, &problem);
             }
             Err(error) => {
@@ -209,7 +237,8 @@ impl Session {
                 state.record.last_activity = now;
                 let after = self.identity.save(&mut state, &self.hub.store);
                 // Told under the lock: events come in the order of versions.
-                let detail = || json!({ "status": 204, "rid": rid, "version": version, "patch": patch });
+                let detail =
+                    || json!({ "status": 204, "rid": rid, "version": version, "patch": patch });
                 self.hub.events.tell("reported", Some(&self.identity.key), detail);
                 drop(state);
                 self.answer(topic::twin_answer(204, rid, Some(version)), Bytes::new(), after);
@@ -265,12 +294,11 @@ impl Session {
         self.hub.stats.messages.up();
         self.identity.counters.messages.fetch_add(1, Ordering::Relaxed);
         self.hub.events.tell("message", Some(&self.identity.key), || {
-            let mut detail = json!({ "properties": properties, "bytes": payload.len() });
-            match std::str::from_utf8(payload) {
-                Ok(text) => detail["body"] = json!(text),
-                Err(_) => detail["body_base64"] = json!(openssl::base64::encode_block(payload)),
-            }
-            detail
+            let (name, body) = match std::str::from_utf8(payload) {
+                Ok(text) => ("body", text.to_owned()),
+                Err(_) => ("body_base64", openssl::base64::encode_block(payload)),
+            };
+            json!({ "properties": properties, "bytes": payload.len(), name: body })
         });
     }
 }

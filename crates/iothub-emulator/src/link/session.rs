@@ -66,7 +66,11 @@ impl Session {
     ) -> Self {
         // 1.5 times the keep alive, at most the hub's own ceiling; 0 asks for no limit and gets the ceiling.
         let asked = Duration::from_millis(u64::from(connect.keep_alive) * 1500);
-        let silence = if asked.is_zero() { hub.rules.longest_silence } else { asked.min(hub.rules.longest_silence) };
+        let silence = if asked.is_zero() {
+            hub.rules.longest_silence
+        } else {
+            asked.min(hub.rules.longest_silence)
+        };
         Self {
             id,
             commands,
@@ -109,7 +113,10 @@ impl Session {
         self.leave(ending);
         // A cut network says no goodbye.
         if ending != Ending::Dropped {
-            if matches!(ending, Ending::Silent | Ending::TakenOver | Ending::Overrun | Ending::Failed) {
+            if matches!(
+                ending,
+                Ending::Silent | Ending::TakenOver | Ending::Overrun | Ending::Failed
+            ) {
                 wire.output.clear();
             }
             wire.close().await;
@@ -155,14 +162,19 @@ impl Session {
                 self.batch = batch;
                 outcome
             }
-            Event::Sent(Ok(0)) | Event::Sent(Err(_)) | Event::Received(Err(_)) => Err(Ending::Failed),
+            Event::Sent(Ok(0)) | Event::Sent(Err(_)) | Event::Received(Err(_)) => {
+                Err(Ending::Failed)
+            }
             Event::Sent(Ok(_)) => Ok(()),
             Event::Received(Ok(0)) => Err(Ending::Closed),
             Event::Received(Ok(_)) => self.handle_input(wire),
         }
     }
 
-    fn handle_input<S: AsyncRead + AsyncWrite>(&mut self, wire: &mut Wire<S>) -> Result<(), Ending> {
+    fn handle_input<S: AsyncRead + AsyncWrite>(
+        &mut self,
+        wire: &mut Wire<S>,
+    ) -> Result<(), Ending> {
         while let Some(packet) = wire.decode()? {
             if self.hub.strike(Kind::Blackhole, &self.identity.key).is_some() {
                 continue;
@@ -188,8 +200,9 @@ impl Session {
         let mut next = self.last_heard + self.silence;
         if let Some(ends) = self.ends {
             let left = ends.saturating_sub(self.hub.clock.now().unix_seconds());
-            // At least a millisecond: a second of the hub's clock may be about to end.
-            let left = Duration::from_secs(left).max(Duration::from_millis(1));
+            // At least a millisecond, as a second of the hub's clock may be about to end; at most a day, as tokens may
+            // name any moment.
+            let left = Duration::from_secs(left.min(86_400)).max(Duration::from_millis(1));
             next = next.min(Instant::now() + left);
         }
         if let Some(moment) = self.outbox.next_moment(*self.committed.borrow()) {
@@ -210,11 +223,15 @@ impl Session {
         drop(state);
         tracing::debug!(identity = %self.identity.key, ending = ending.name(), "link ended");
         let key = Some(&self.identity.key);
-        self.hub.events.tell("disconnect", key, || json!({ "link": self.id, "reason": ending.name() }));
-        if ending != Ending::Disconnected {
-            if let Some(will) = self.will.take() {
-                self.store_will(&will);
-            }
+        self.hub.events.tell(
+            "disconnect",
+            key,
+            || json!({ "link": self.id, "reason": ending.name() }),
+        );
+        if ending != Ending::Disconnected
+            && let Some(will) = self.will.take()
+        {
+            self.store_will(&will);
         }
     }
 

@@ -98,11 +98,7 @@ fn check_flags(kind: u8, flags: u8) -> Result<(), DecodeError> {
         1..=14 => 0,
         _ => return Err(DecodeError::UnknownType(kind)),
     };
-    if flags == expected {
-        Ok(())
-    } else {
-        Err(DecodeError::BadFlags { kind, flags })
-    }
+    if flags == expected { Ok(()) } else { Err(DecodeError::BadFlags { kind, flags }) }
 }
 
 fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
@@ -158,7 +154,8 @@ fn connect(fields: &mut Fields) -> Result<Packet, DecodeError> {
     let keep_alive = fields.number()?;
     let (will, will_qos, retain) = (flags & 0x04 != 0, (flags >> 3) & 3, flags & 0x20 != 0);
     let (user, password) = (flags & 0x80 != 0, flags & 0x40 != 0);
-    let contradiction = flags & 1 != 0 || (!will && (will_qos != 0 || retain)) || (password && !user);
+    let contradiction =
+        flags & 1 != 0 || (!will && (will_qos != 0 || retain)) || (password && !user);
     if contradiction || will_qos == 3 {
         return Err(DecodeError::BadConnect);
     }
@@ -172,7 +169,14 @@ fn connect(fields: &mut Fields) -> Result<Packet, DecodeError> {
     let user_name = if user { Some(fields.text()?) } else { None };
     let password = if password { Some(Password(fields.data()?)) } else { None };
     let clean_session = flags & 2 != 0;
-    Ok(Packet::Connect(Box::new(Connect { clean_session, keep_alive, client_id, will, user_name, password })))
+    Ok(Packet::Connect(Box::new(Connect {
+        clean_session,
+        keep_alive,
+        client_id,
+        will,
+        user_name,
+        password,
+    })))
 }
 
 fn publish(flags: u8, fields: &mut Fields) -> Result<Packet, DecodeError> {
@@ -183,7 +187,14 @@ fn publish(flags: u8, fields: &mut Fields) -> Result<Packet, DecodeError> {
     }
     let topic = topic_name(fields.text()?)?;
     let id = if qos > 0 { Some(fields.id()?) } else { None };
-    Ok(Packet::Publish(Publish { dup, qos, retain: flags & 1 != 0, topic, id, payload: fields.rest() }))
+    Ok(Packet::Publish(Publish {
+        dup,
+        qos,
+        retain: flags & 1 != 0,
+        topic,
+        id,
+        payload: fields.rest(),
+    }))
 }
 
 fn subscribe(fields: &mut Fields) -> Result<Packet, DecodeError> {
@@ -197,7 +208,11 @@ fn subscribe(fields: &mut Fields) -> Result<Packet, DecodeError> {
         }
         filters.push((filter, qos));
     }
-    if filters.is_empty() { Err(DecodeError::NoFilter) } else { Ok(Packet::Subscribe { id, filters }) }
+    if filters.is_empty() {
+        Err(DecodeError::NoFilter)
+    } else {
+        Ok(Packet::Subscribe { id, filters })
+    }
 }
 
 fn unsubscribe(fields: &mut Fields) -> Result<Packet, DecodeError> {
@@ -206,11 +221,19 @@ fn unsubscribe(fields: &mut Fields) -> Result<Packet, DecodeError> {
     while !fields.0.is_empty() {
         filters.push(topic_filter(fields.text()?)?);
     }
-    if filters.is_empty() { Err(DecodeError::NoFilter) } else { Ok(Packet::Unsubscribe { id, filters }) }
+    if filters.is_empty() {
+        Err(DecodeError::NoFilter)
+    } else {
+        Ok(Packet::Unsubscribe { id, filters })
+    }
 }
 
 fn topic_name(topic: String) -> Result<String, DecodeError> {
-    if topic.is_empty() || topic.contains(['+', '#']) { Err(DecodeError::BadTopic) } else { Ok(topic) }
+    if topic.is_empty() || topic.contains(['+', '#']) {
+        Err(DecodeError::BadTopic)
+    } else {
+        Ok(topic)
+    }
 }
 
 fn topic_filter(filter: String) -> Result<String, DecodeError> {
@@ -218,7 +241,11 @@ fn topic_filter(filter: String) -> Result<String, DecodeError> {
     let last = levels.next().unwrap_or_default();
     let well_placed = last == "#" || last == "+" || !last.contains(['+', '#']);
     let rest_well_placed = levels.all(|level| level == "+" || !level.contains(['+', '#']));
-    if filter.is_empty() || !well_placed || !rest_well_placed { Err(DecodeError::BadFilter) } else { Ok(filter) }
+    if filter.is_empty() || !well_placed || !rest_well_placed {
+        Err(DecodeError::BadFilter)
+    } else {
+        Ok(filter)
+    }
 }
 
 struct Fields(Bytes);

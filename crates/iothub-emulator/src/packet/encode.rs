@@ -29,7 +29,9 @@ pub fn encode(packet: &Packet, out: &mut BytesMut) -> Result<(), EncodeError> {
             framed(0x10, &body, out)
         }
         Packet::OtherLevel(level) => framed(0x10, &[0, 4, b'M', b'Q', b'T', b'T', *level], out),
-        Packet::ConnAck { session_present, code } => framed(0x20, &[u8::from(*session_present), *code], out),
+        Packet::ConnAck { session_present, code } => {
+            framed(0x20, &[u8::from(*session_present), *code], out)
+        }
         Packet::PubAck(id) => framed(0x40, &id.to_be_bytes(), out),
         Packet::PubRec(id) => framed(0x50, &id.to_be_bytes(), out),
         Packet::PubRel(id) => framed(0x62, &id.to_be_bytes(), out),
@@ -67,7 +69,8 @@ pub fn encode(packet: &Packet, out: &mut BytesMut) -> Result<(), EncodeError> {
 fn encode_publish(publish: &Publish, out: &mut BytesMut) -> Result<(), EncodeError> {
     let topic = publish.topic.as_bytes();
     let size = 2 + topic.len() + if publish.id.is_some() { 2 } else { 0 } + publish.payload.len();
-    let topic_size = u16::try_from(topic.len()).map_err(|_| EncodeError::FieldTooLong(topic.len()))?;
+    let topic_size =
+        u16::try_from(topic.len()).map_err(|_| EncodeError::FieldTooLong(topic.len()))?;
     let flags = u8::from(publish.dup) << 3 | (publish.qos & 3) << 1 | u8::from(publish.retain);
     header(0x30 | flags, size, out)?;
     out.put_u16(topic_size);

@@ -20,23 +20,32 @@ fn data() -> impl Strategy<Value = Bytes> {
 fn connect() -> impl Strategy<Value = Packet> {
     let will = proptest::option::of((name(), data(), 0u8..3, any::<bool>()));
     let credentials = proptest::option::of((text(), proptest::option::of(data())));
-    (any::<bool>(), any::<u16>(), text(), will, credentials).prop_map(|(clean, keep_alive, client_id, will, user)| {
-        Packet::Connect(Box::new(Connect {
-            clean_session: clean,
-            keep_alive,
-            client_id,
-            will: will.map(|(topic, payload, qos, retain)| Will { topic, payload, qos, retain }),
-            user_name: user.as_ref().map(|user| user.0.clone()),
-            password: user.and_then(|user| user.1.map(Password)),
-        }))
-    })
+    (any::<bool>(), any::<u16>(), text(), will, credentials).prop_map(
+        |(clean, keep_alive, client_id, will, user)| {
+            Packet::Connect(Box::new(Connect {
+                clean_session: clean,
+                keep_alive,
+                client_id,
+                will: will.map(|(topic, payload, qos, retain)| Will {
+                    topic,
+                    payload,
+                    qos,
+                    retain,
+                }),
+                user_name: user.as_ref().map(|user| user.0.clone()),
+                password: user.and_then(|user| user.1.map(Password)),
+            }))
+        },
+    )
 }
 
 fn publish() -> impl Strategy<Value = Packet> {
-    (0u8..3, any::<bool>(), any::<bool>(), name(), 1u16.., data()).prop_map(|(qos, dup, retain, topic, id, payload)| {
-        let id = (qos > 0).then_some(id);
-        Packet::Publish(Publish { dup: dup && qos > 0, qos, retain, topic, id, payload })
-    })
+    (0u8..3, any::<bool>(), any::<bool>(), name(), 1u16.., data()).prop_map(
+        |(qos, dup, retain, topic, id, payload)| {
+            let id = (qos > 0).then_some(id);
+            Packet::Publish(Publish { dup: dup && qos > 0, qos, retain, topic, id, payload })
+        },
+    )
 }
 
 fn packet() -> impl Strategy<Value = Packet> {
@@ -45,13 +54,15 @@ fn packet() -> impl Strategy<Value = Packet> {
     prop_oneof![
         connect(),
         publish(),
-        (any::<bool>(), any::<u8>()).prop_map(|(session_present, code)| Packet::ConnAck { session_present, code }),
+        (any::<bool>(), any::<u8>())
+            .prop_map(|(session_present, code)| Packet::ConnAck { session_present, code }),
         (1u16..).prop_map(Packet::PubAck),
         (1u16..).prop_map(Packet::PubRec),
         (1u16..).prop_map(Packet::PubRel),
         (1u16..).prop_map(Packet::PubComp),
         (1u16.., filters).prop_map(|(id, filters)| Packet::Subscribe { id, filters }),
-        (1u16.., proptest::collection::vec(any::<u8>(), 0..6)).prop_map(|(id, codes)| Packet::SubAck { id, codes }),
+        (1u16.., proptest::collection::vec(any::<u8>(), 0..6))
+            .prop_map(|(id, codes)| Packet::SubAck { id, codes }),
         (1u16.., names).prop_map(|(id, filters)| Packet::Unsubscribe { id, filters }),
         (1u16..).prop_map(Packet::UnsubAck),
         Just(Packet::PingReq),

@@ -15,21 +15,30 @@ pub(super) fn check(hub: &Hub, call: &Call, right: Right) -> Result<(), Refused>
         let text = format!("api-version: expected a date such as 2021-04-12, found '{version}'");
         return Err(Problem::new(problem::ARGUMENT_INVALID, text).into());
     }
-    let token = call.header("authorization").and_then(Token::parse).ok_or_else(|| denied("no token"))?;
+    let token =
+        call.header("authorization").and_then(Token::parse).ok_or_else(|| denied("no token"))?;
     let segments = call.segments();
     // A client that keeps the port in its HostName signs for it too.
     let with_port = call.header("host").unwrap_or_default();
-    let has_port = with_port.rsplit_once(':').is_some_and(|(host, _)| host.eq_ignore_ascii_case(&hub.hostname));
-    let is_covered = token.covers(&hub.hostname, &segments) || (has_port && token.covers(with_port, &segments));
+    let has_port = with_port
+        .rsplit_once(':')
+        .is_some_and(|(host, _)| host.eq_ignore_ascii_case(&hub.hostname));
+    let is_covered =
+        token.covers(&hub.hostname, &segments) || (has_port && token.covers(with_port, &segments));
     if !is_covered {
         return Err(denied("token is for another resource"));
     }
     let name = token.policy.as_deref().ok_or_else(|| denied("token names no policy"))?;
-    let policy = hub.policies.iter().find(|policy| policy.name() == name).ok_or_else(|| denied("unknown policy"))?;
+    let policy = hub
+        .policies
+        .iter()
+        .find(|policy| policy.name() == name)
+        .ok_or_else(|| denied("unknown policy"))?;
     if !policy.keys().iter().any(|key| token.is_signed_by(key)) {
         return Err(denied("token signed by another key"));
     }
-    if token.expiry.saturating_add(hub.rules.clock_skew.as_secs()) <= hub.clock.now().unix_seconds() {
+    if token.expiry.saturating_add(hub.rules.clock_skew.as_secs()) <= hub.clock.now().unix_seconds()
+    {
         return Err(denied("token expired"));
     }
     if !policy.grants(right) {
@@ -47,6 +56,8 @@ fn denied(text: &str) -> Refused {
 fn is_version(text: &str) -> bool {
     let date = text.strip_suffix("-preview").unwrap_or(text);
     let parts: Vec<&str> = date.split('-').collect();
-    let is_number = |part: &&str, size: usize| part.len() == size && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |part: &&str, size: usize| {
+        part.len() == size && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
     matches!(parts.as_slice(), [year, month, day] if is_number(year, 4) && is_number(month, 2) && is_number(day, 2))
 }

@@ -17,7 +17,7 @@ use crate::registry::{no_device, no_module};
 pub(super) async fn device(hub: &Hub, call: &Call, device: &str) -> Outcome {
     let key = IdentityKey::device(device);
     match call.method.as_str() {
-        "GET" => Ok(Done::json(find(hub, &key)?.lock().registry_view())),
+        "GET" => get(hub, &key).await,
         "PUT" => put(hub, call, key).await,
         _ => delete(hub, call, &key).await,
     }
@@ -28,10 +28,20 @@ pub(super) async fn module(hub: &Hub, call: &Call, device: &str, module: &str) -
     check_parent(hub, device)?;
     let key = IdentityKey::module(device, module);
     match call.method.as_str() {
-        "GET" => Ok(Done::json(find(hub, &key)?.lock().registry_view())),
+        "GET" => get(hub, &key).await,
         "PUT" => put(hub, call, key).await,
         _ => delete(hub, call, &key).await,
     }
+}
+
+async fn get(hub: &Hub, key: &IdentityKey) -> Outcome {
+    let identity = find(hub, key)?;
+    let (view, number) = {
+        let state = identity.lock();
+        (state.registry_view(), state.written)
+    };
+    hub.store.wait(number).await;
+    Ok(Done::json(view))
 }
 
 /// `GET /devices?top=`.
@@ -57,7 +67,8 @@ pub(super) fn list_modules(hub: &Hub, device: &str) -> Outcome {
 /// `GET /statistics/devices`.
 pub(super) fn statistics(hub: &Hub) -> Done {
     let devices = hub.registry.all().into_iter().filter(|identity| identity.key.module.is_none());
-    let (enabled, disabled): (Vec<_>, Vec<_>) = devices.partition(|device| device.lock().record.is_enabled);
+    let (enabled, disabled): (Vec<_>, Vec<_>) =
+        devices.partition(|device| device.lock().record.is_enabled);
     Done::json(json!({
         "totalDeviceCount": enabled.len() + disabled.len(),
         "enabledDeviceCount": enabled.len(),
@@ -100,9 +111,11 @@ async fn put(hub: &Hub, call: &Call, key: IdentityKey) -> Outcome {
     check_ids(&key)?;
     let body = call.json()?;
     for (member, expected) in [("deviceId", Some(&key.device)), ("moduleId", key.module.as_ref())] {
-        let found = &body[member];
-        if !found.is_null() && found.as_str() != expected.map(String::as_str) {
-            return Err(invalid(format!("{member} in the body differs from the one in the path")).into());
+        let found = body.get(member).filter(|found| !found.is_null());
+        if found.is_some_and(|found| found.as_str() != expected.map(String::as_str)) {
+            return Err(
+                invalid(format!("{member} in the body differs from the one in the path")).into()
+            );
         }
     }
     if !body.is_object() {
@@ -132,7 +145,11 @@ impl Written {
             Value::Null => true,
             Value::String(status) if status == "enabled" => true,
             Value::String(status) if status == "disabled" && key.module.is_none() => false,
-            other => return Err(invalid(format!("status: expected enabled or disabled, found {other}"))),
+            other => {
+                return Err(invalid(format!(
+                    "status: expected enabled or disabled, found {other}"
+                )));
+            }
         };
         let text = |member: &str| body[member].as_str().map(ToOwned::to_owned);
         let authentication = body.get("authentication").filter(|value| !value.is_null());
@@ -169,7 +186,12 @@ fn create(hub: &Hub, key: IdentityKey, written: Written) -> Result<(Value, u64),
     Ok((view, number))
 }
 
-fn update(hub: &Hub, key: &IdentityKey, written: Written, etag: &str) -> Result<(Value, u64), Refused> {
+fn update(
+    hub: &Hub,
+    key: &IdentityKey,
+    written: Written,
+    etag: &str,
+) -> Result<(Value, u64), Refused> {
     let identity = find(hub, key)?;
     let mut state = identity.lock();
     if state.is_deleted {
@@ -198,7 +220,9 @@ async fn delete(hub: &Hub, call: &Call, key: &IdentityKey) -> Outcome {
     let found = hub.registry.find(key).is_some();
     let etag = match if_match(call) {
         Some(etag) => etag,
-        None if found => return Err(Problem::new(problem::PRECONDITION_FAILED, "Etag missing").into()),
+        None if found => {
+            return Err(Problem::new(problem::PRECONDITION_FAILED, "Etag missing").into());
+        }
         None => return Err(missing(key)),
     };
     let check = |identity: &Identity| check_etag(&identity.lock().record, etag);
@@ -222,7 +246,8 @@ fn check_etag(record: &Record, etag: &str) -> Result<(), Problem> {
 /// Checks ids against the letters that the SDKs allow; modules starting with `$` are reserved for IoT Edge.
 fn check_ids(key: &IdentityKey) -> Result<(), Problem> {
     for id in std::iter::once(&key.device).chain(&key.module) {
-        let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "-:.+%_#*?!(),=@;$'".contains(letter);
+        let is_legal =
+            |letter: char| letter.is_ascii_alphanumeric() || "-:.+%_#*?!(),=@;$'".contains(letter);
         if id.is_empty() || id.len() > 128 || !id.chars().all(is_legal) {
             return Err(invalid(format!("illegal id '{id}'")));
         }

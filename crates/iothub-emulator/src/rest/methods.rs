@@ -27,7 +27,8 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
     };
     let rid = crate::random::hex(8);
     let Some(answer) = hub.calls.begin(&key, &rid, hub.rules.max_methods) else {
-        let text = format!("At most {} direct methods may wait for one identity.", hub.rules.max_methods);
+        let text =
+            format!("At most {} direct methods may wait for one identity.", hub.rules.max_methods);
         return Err(Problem::new(problem::METHODS_IN_FLIGHT, text).into());
     };
     let _forget = Forget { hub, rid: &rid };
@@ -36,13 +37,20 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
     hub.events.tell("method", Some(&key), || json!({ "name": order.name, "rid": rid }));
     link.send(Command::Method { name: order.name, rid: rid.clone(), payload: order.payload });
     match tokio::time::timeout(order.wait, answer).await {
-        Ok(Ok(answer)) if answer.body.is_empty() => Ok(Done::json(json!({ "status": answer.status, "payload": null }))),
+        Ok(Ok(answer)) if answer.body.is_empty() => {
+            Ok(Done::json(json!({ "status": answer.status, "payload": null })))
+        }
         Ok(Ok(answer)) => {
-            let payload: Value = serde_json::from_slice(&answer.body)
-                .map_err(|_| Problem::new(problem::SERVER_ERROR, "the answer's payload is not JSON"))?;
+            let payload: Value = serde_json::from_slice(&answer.body).map_err(|_| {
+                Problem::new(problem::SERVER_ERROR, "the answer's payload is not JSON")
+            })?;
             Ok(Done::json(json!({ "status": answer.status, "payload": payload })))
         }
-        _ => Err(Problem::new(problem::GATEWAY_TIMEOUT, "Timed out waiting for the response from device.").into()),
+        _ => Err(Problem::new(
+            problem::GATEWAY_TIMEOUT,
+            "Timed out waiting for the response from device.",
+        )
+        .into()),
     }
 }
 
@@ -67,13 +75,18 @@ struct Order {
 impl Order {
     fn read(body: &Value) -> Result<Self, Problem> {
         let invalid = |text: &str| Problem::new(problem::ARGUMENT_INVALID, text);
-        let name = body["methodName"].as_str().filter(|name| !name.is_empty() && !name.contains(['/', '#', '+', '?']));
+        let name = body["methodName"]
+            .as_str()
+            .filter(|name| !name.is_empty() && !name.contains(['/', '#', '+', '?']));
         let name = name.ok_or_else(|| invalid("methodName: expected a name"))?;
         let seconds = |member: &str, default: u64| match &body[member] {
             Value::Null => Ok(default),
-            value => value.as_u64().ok_or_else(|| invalid(&format!("{member}: expected a whole number of seconds"))),
+            value => value
+                .as_u64()
+                .ok_or_else(|| invalid(&format!("{member}: expected a whole number of seconds"))),
         };
-        let (wait, connect) = (seconds("responseTimeoutInSeconds", 30)?, seconds("connectTimeoutInSeconds", 0)?);
+        let (wait, connect) =
+            (seconds("responseTimeoutInSeconds", 30)?, seconds("connectTimeoutInSeconds", 0)?);
         if !(5..=300).contains(&wait) {
             return Err(invalid("responseTimeoutInSeconds: expected 5 to 300"));
         }
@@ -88,7 +101,10 @@ impl Order {
             Some(payload) => Bytes::from(payload.to_string()),
         };
         if payload.len() > MOST_PAYLOAD_BYTES {
-            return Err(Problem::new(problem::TOO_LARGE, format!("payload: expected at most {MOST_PAYLOAD_BYTES} bytes")));
+            return Err(Problem::new(
+                problem::TOO_LARGE,
+                format!("payload: expected at most {MOST_PAYLOAD_BYTES} bytes"),
+            ));
         }
         Ok(Self { name: name.to_owned(), payload, wait: Duration::from_secs(wait) })
     }

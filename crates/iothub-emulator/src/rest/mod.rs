@@ -87,7 +87,9 @@ fn success(done: Done) -> Response<Body> {
         Some(body) => http::json(done.status, body),
         None => http::empty(done.status),
     };
-    if let Some(etag) = done.etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) {
+    if let Some(etag) =
+        done.etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok())
+    {
         response.headers_mut().insert(ETAG, etag);
     }
     for (name, value) in done.headers {
@@ -133,7 +135,9 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
         ("GET", ["devices"]) => identities::list_devices(hub, call),
         ("POST", ["devices", "query"]) => query::run(hub, call),
         ("GET", ["devices", device, "modules"]) => identities::list_modules(hub, device),
-        ("GET" | "PUT" | "DELETE", ["devices", device]) => identities::device(hub, call, device).await,
+        ("GET" | "PUT" | "DELETE", ["devices", device]) => {
+            identities::device(hub, call, device).await
+        }
         ("GET" | "PUT" | "DELETE", ["devices", device, "modules", module]) => {
             identities::module(hub, call, device, module).await
         }
@@ -147,9 +151,11 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
         }
         ("GET", ["statistics", "devices"]) => Ok(identities::statistics(hub)),
         ("GET", ["statistics", "service"]) => Ok(identities::service_statistics(hub)),
-        (_, ["devices" | "twins" | "statistics", ..]) => {
-            Err(Problem::new(problem::METHOD_NOT_ALLOWED, format!("{method} is not supported here")).into())
-        }
+        (_, ["devices" | "twins" | "statistics", ..]) => Err(Problem::new(
+            problem::METHOD_NOT_ALLOWED,
+            format!("{method} is not supported here"),
+        )
+        .into()),
         _ => Err(Problem::new(problem::NOT_FOUND, "no such resource").into()),
     }
 }

@@ -12,7 +12,10 @@ use crate::problem::{self, Problem};
 /// `POST /devices/query`.
 pub(super) fn run(hub: &Hub, call: &Call) -> Outcome {
     let body = call.json()?;
-    let text = body["query"].as_str().ok_or_else(|| invalid("query: expected a text"))?;
+    let text = body
+        .get("query")
+        .and_then(Value::as_str)
+        .ok_or_else(|| invalid("query: expected a text"))?;
     let question = Question::parse(text)?;
     let all = hub.registry.all();
     let hits = all.iter().filter(|identity| question.fits(&identity.key));
@@ -32,9 +35,12 @@ impl Question {
     fn parse(text: &str) -> Result<Self, Problem> {
         let spaced = text.replace('=', " = ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
-        let is = |word: Option<&&str>, expected: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(expected));
+        let is = |word: Option<&&str>, expected: &str| {
+            word.is_some_and(|word| word.eq_ignore_ascii_case(expected))
+        };
         let mut words = words.iter();
-        let starts = is(words.next(), "select") && is(words.next(), "*") && is(words.next(), "from");
+        let starts =
+            is(words.next(), "select") && is(words.next(), "*") && is(words.next(), "from");
         let wants_modules = match (starts, words.next()) {
             (true, Some(from)) if from.eq_ignore_ascii_case("devices") => false,
             (true, Some(from)) if from.eq_ignore_ascii_case("devices.modules") => true,
@@ -85,12 +91,28 @@ mod tests {
     fn the_supported_questions_are_read_and_others_refused() {
         let read = |text| Question::parse(text).ok();
         let modules = Question { wants_modules: true, device: Some("d".to_owned()), module: None };
-        assert_eq!(read("select * from devices.modules where devices.deviceId = 'd'"), Some(modules));
+        assert_eq!(
+            read("select * from devices.modules where devices.deviceId = 'd'"),
+            Some(modules)
+        );
         let all = Question { wants_modules: false, device: None, module: None };
         assert_eq!(read("SELECT * FROM devices"), Some(all));
-        let one = Question { wants_modules: true, device: Some("d".to_owned()), module: Some("m".to_owned()) };
-        assert_eq!(read("select * from devices.modules where deviceId='d' and moduleId='m'"), Some(one));
-        for text in ["", "select *", "select * from jobs", "select * from devices where tags.a = 'x'", "select * from devices order"] {
+        let one = Question {
+            wants_modules: true,
+            device: Some("d".to_owned()),
+            module: Some("m".to_owned()),
+        };
+        assert_eq!(
+            read("select * from devices.modules where deviceId='d' and moduleId='m'"),
+            Some(one)
+        );
+        for text in [
+            "",
+            "select *",
+            "select * from jobs",
+            "select * from devices where tags.a = 'x'",
+            "select * from devices order",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -15,9 +15,11 @@ use crate::twin::{Document, ServiceWrite};
 pub(super) async fn run(hub: &Hub, call: &Call, device: &str, module: Option<&str>) -> Outcome {
     let key = IdentityKey { device: device.to_owned(), module: module.map(ToOwned::to_owned) };
     strike_fault(hub, &key)?;
-    let identity = hub.registry.find(&key).ok_or_else(|| match (&key.module, hub.registry.family(device).is_empty()) {
-        (Some(_), false) => no_module(&key),
-        _ => no_device(device),
+    let identity = hub.registry.find(&key).ok_or_else(|| {
+        match (&key.module, hub.registry.family(device).is_empty()) {
+            (Some(_), false) => no_module(&key),
+            _ => no_device(device),
+        }
     })?;
     if call.method == "GET" {
         let (view, number) = {
@@ -29,7 +31,8 @@ pub(super) async fn run(hub: &Hub, call: &Call, device: &str, module: Option<&st
     }
     let mode = if call.method == "PUT" { Mode::Replace } else { Mode::Patch };
     let write = read(&call.json()?)?;
-    let (view, number) = hub.write_twin(&identity, mode, write, super::identities::if_match(call))?;
+    let (view, number) =
+        hub.write_twin(&identity, mode, write, super::identities::if_match(call))?;
     hub.store.wait(number).await;
     Ok(Done::json(view))
 }
@@ -42,11 +45,17 @@ fn strike_fault(hub: &Hub, key: &IdentityKey) -> Result<(), Refused> {
         hub.tell_fault(&fault, Some(key));
         return Err(match kind {
             Kind::Throttle => {
-                let text = format!("The request has been throttled. Wait {} seconds and try again.", fault.retry);
+                let text = format!(
+                    "The request has been throttled. Wait {} seconds and try again.",
+                    fault.retry
+                );
                 Problem::new(problem::THROTTLING_TIMEOUT, text)
             }
             Kind::Error => Problem::server(fault.status),
-            _ => Problem::new(problem::QUOTA_EXCEEDED, "Total number of messages on IotHub exceeded the quota."),
+            _ => Problem::new(
+                problem::QUOTA_EXCEEDED,
+                "Total number of messages on IotHub exceeded the quota.",
+            ),
         }
         .into());
     }

@@ -119,10 +119,19 @@ impl Store {
     pub(crate) fn close(&self) {
         self.shared.queue().is_closed = true;
         self.shared.wake.notify_one();
-        let thread = self.writer.as_ref().and_then(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self
+            .writer
+            .as_ref()
+            .and_then(|writer| writer.lock().unwrap_or_else(PoisonError::into_inner).take());
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's writer panicked");
         }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -138,7 +147,8 @@ fn write_until_closed(shared: &Shared, mut log: Log) {
         while queue.entries.is_empty() && !queue.is_closed {
             queue = shared.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        let (entries, number, is_closed) = (std::mem::take(&mut queue.entries), queue.last, queue.is_closed);
+        let (entries, number, is_closed) =
+            (std::mem::take(&mut queue.entries), queue.last, queue.is_closed);
         drop(queue);
         if entries.is_empty() && is_closed {
             return;
@@ -153,10 +163,10 @@ fn write_until_closed(shared: &Shared, mut log: Log) {
             std::thread::sleep(RETRY);
         }
         shared.committed.send_replace(number);
-        if log.is_due() {
-            if let Err(error) = log.compact() {
-                tracing::error!(error = %error, "cannot compact the log");
-            }
+        if log.is_due()
+            && let Err(error) = log.compact()
+        {
+            tracing::error!(error = %error, "cannot compact the log");
         }
     }
 }
@@ -201,8 +211,8 @@ impl Log {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let (kept, contents) =
-            lines::compact(&old).map_err(|line| StoreError::Damaged { path: self.path.clone(), line })?;
+        let (kept, contents) = lines::compact(&old)
+            .map_err(|line| StoreError::Damaged { path: self.path.clone(), line })?;
         // Appending opens whichever file is then in place.
         self.file = None;
         folder::write_whole(&self.path, &kept)?;

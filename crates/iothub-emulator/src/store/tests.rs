@@ -33,7 +33,9 @@ async fn what_was_committed_is_read_back() {
     store.close();
     let (store, contents) = Store::open(folder.path()).expect("the log");
     assert_eq!(contents.authorities, ["PEM"]);
-    let [record] = contents.records.as_slice() else { panic!("expected one record, found {}", contents.records.len()) };
+    let [record] = contents.records.as_slice() else {
+        panic!("expected one record, found {}", contents.records.len())
+    };
     assert_eq!(record.key, kept.key);
     assert_eq!(record.twin, kept.lock().record.twin);
     store.close();

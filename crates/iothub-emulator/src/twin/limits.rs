@@ -87,9 +87,12 @@ fn check_number(key: &str, number: &serde_json::Number) -> Result<(), String> {
 fn check_key(key: &str) -> Result<(), String> {
     if key.len() > MOST_KEY_BYTES {
         let start: String = key.chars().take(10).collect();
-        return Err(format!("Length of property name {start}.. exceeds maximum length of {MOST_KEY_BYTES}"));
+        return Err(format!(
+            "Length of property name {start}.. exceeds maximum length of {MOST_KEY_BYTES}"
+        ));
     }
-    let illegal = |letter: char| letter.is_control() || letter.is_whitespace() || ".$#".contains(letter);
+    let illegal =
+        |letter: char| letter.is_control() || letter.is_whitespace() || ".$#".contains(letter);
     match key.chars().find(|letter| illegal(*letter)) {
         Some(letter) => Err(format!("Property name {key} contains invalid character '{letter}'")),
         None => Ok(()),
@@ -135,12 +138,22 @@ mod tests {
     fn ten_named_objects_may_sit_inside_each_other_and_eleven_not() {
         // The documentation's own example nests "one" to "ten" and puts a property into "ten".
         assert_eq!(verdict(&nested(11), Nulls::Delete), Ok(()));
-        assert_eq!(verdict(&nested(12), Nulls::Delete), Err("Nested depth of twin property exceeds 10".to_owned()));
+        assert_eq!(
+            verdict(&nested(12), Nulls::Delete),
+            Err("Nested depth of twin property exceeds 10".to_owned())
+        );
     }
 
     #[test]
     fn keys_with_illegal_characters_are_named() {
-        for (key, letter) in [("a.b", '.'), ("$a", '$'), ("a b", ' '), ("a#", '#'), ("a\u{1}", '\u{1}'), ("a\u{85}", '\u{85}')] {
+        for (key, letter) in [
+            ("a.b", '.'),
+            ("$a", '$'),
+            ("a b", ' '),
+            ("a#", '#'),
+            ("a\u{1}", '\u{1}'),
+            ("a\u{85}", '\u{85}'),
+        ] {
             assert_eq!(
                 verdict(&json!({ key: 1 }), Nulls::Delete),
                 Err(format!("Property name {key} contains invalid character '{letter}'"))
@@ -153,14 +166,28 @@ mod tests {
     fn lengths_end_where_the_book_says() {
         let (key, long_key) = ("k".repeat(1024), "k".repeat(1025));
         assert_eq!(verdict(&json!({ key: "v".repeat(4096) }), Nulls::Delete), Ok(()));
-        assert!(verdict(&json!({ long_key: 1 }), Nulls::Delete).is_err_and(|text| text.starts_with("Length of property name kkkkkkkkkk..")));
-        assert!(verdict(&json!({"a": "v".repeat(4097)}), Nulls::Delete).is_err_and(|text| text.contains("has length 4097")));
+        assert!(
+            verdict(&json!({ long_key: 1 }), Nulls::Delete)
+                .is_err_and(|text| text.starts_with("Length of property name kkkkkkkkkk.."))
+        );
+        assert!(
+            verdict(&json!({"a": "v".repeat(4097)}), Nulls::Delete)
+                .is_err_and(|text| text.contains("has length 4097"))
+        );
     }
 
     #[test]
     fn whole_numbers_are_bounded_and_fractions_are_not() {
-        assert_eq!(verdict(&json!({"a": 4_503_599_627_370_495_i64, "b": -4_503_599_627_370_496_i64, "c": 1e300}), Nulls::Delete), Ok(()));
-        for number in [json!(4_503_599_627_370_496_i64), json!(-4_503_599_627_370_497_i64), json!(u64::MAX)] {
+        assert_eq!(
+            verdict(
+                &json!({"a": 4_503_599_627_370_495_i64, "b": -4_503_599_627_370_496_i64, "c": 1e300}),
+                Nulls::Delete
+            ),
+            Ok(())
+        );
+        for number in
+            [json!(4_503_599_627_370_496_i64), json!(-4_503_599_627_370_497_i64), json!(u64::MAX)]
+        {
             assert!(verdict(&json!({ "a": number }), Nulls::Delete).is_err());
         }
     }
@@ -177,6 +204,9 @@ mod tests {
     #[test]
     fn sizes_count_content_without_brackets_and_control_characters() {
         let document = json!({"ab": "c\u{1}ä", "n": 1.5, "t": true, "o": {"x": [1, "yz"]}});
-        assert_eq!(size(document.as_object().expect("an object")), 2 + 3 + 1 + 8 + 1 + 4 + 1 + 1 + 8 + 2);
+        assert_eq!(
+            size(document.as_object().expect("an object")),
+            2 + 3 + 1 + 8 + 1 + 4 + 1 + 1 + 8 + 2
+        );
     }
 }

@@ -95,7 +95,8 @@ mod tests {
     }
 
     fn document(nulls: bool) -> impl Strategy<Value = Document> {
-        proptest::collection::btree_map("[a-d]", value(nulls), 0..4).prop_map(|map| map.into_iter().collect())
+        proptest::collection::btree_map("[a-d]", value(nulls), 0..4)
+            .prop_map(|map| map.into_iter().collect())
     }
 
     proptest! {

@@ -89,10 +89,19 @@ impl Twin {
     }
 
     /// Merges a report and gives the new `reported.$version`.
-    pub(crate) fn report(&mut self, patch: &Document, expected: Option<u64>, now: Moment) -> Result<u64, Problem> {
+    pub(crate) fn report(
+        &mut self,
+        patch: &Document,
+        expected: Option<u64>,
+        now: Moment,
+    ) -> Result<u64, Problem> {
         limits::check(patch, Nulls::Delete).map_err(invalid)?;
         if expected.is_some_and(|expected| expected != self.reported.version) {
-            let text = format!("expected version {}, found {}", expected.unwrap_or_default(), self.reported.version);
+            let text = format!(
+                "expected version {}, found {}",
+                expected.unwrap_or_default(),
+                self.reported.version
+            );
             return Err(Problem::new(problem::PRECONDITION_FAILED, text));
         }
         let merged = merged(&self.reported.document, patch, MOST_SECTION_BYTES)?;
@@ -150,7 +159,10 @@ impl Twin {
     pub(crate) fn device_view(&self) -> Vec<u8> {
         let view = DeviceView {
             desired: Versioned { document: &self.desired.document, version: self.desired.version },
-            reported: Versioned { document: &self.reported.document, version: self.reported.version },
+            reported: Versioned {
+                document: &self.reported.document,
+                version: self.reported.version,
+            },
         };
         serde_json::to_vec(&view).unwrap_or_default()
     }
@@ -160,7 +172,8 @@ impl Twin {
         view.insert("etag".to_owned(), json!(self.etag()));
         view.insert("version".to_owned(), json!(self.version));
         view.insert("tags".to_owned(), Value::Object(self.tags.clone()));
-        let properties = json!({ "desired": self.desired.to_json(), "reported": self.reported.to_json() });
+        let properties =
+            json!({ "desired": self.desired.to_json(), "reported": self.reported.to_json() });
         view.insert("properties".to_owned(), properties);
     }
 }

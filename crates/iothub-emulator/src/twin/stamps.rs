@@ -34,7 +34,9 @@ impl Stamps {
                 Value::Null => {
                     self.children.remove(key);
                 }
-                Value::Object(change) => self.children.entry(key.clone()).or_default().merge(change, at, version),
+                Value::Object(change) => {
+                    self.children.entry(key.clone()).or_default().merge(change, at, version)
+                }
                 _ => {
                     self.children.insert(key.clone(), Self::fresh(at, version));
                 }

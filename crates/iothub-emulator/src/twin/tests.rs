@@ -58,7 +58,10 @@ fn a_report_moves_reported_alone() {
     assert_eq!(twin.etag(), "AAAAAAAAAAE=");
     let seen = view(&twin);
     assert_eq!(seen["properties"]["reported"]["t"], json!({}));
-    assert_eq!(twin.report(&object(json!({"a":1})), Some(2), now()).expect_err("stale").code.status, 412);
+    assert_eq!(
+        twin.report(&object(json!({"a":1})), Some(2), now()).expect_err("stale").code.status,
+        412
+    );
 }
 
 #[test]
@@ -86,7 +89,10 @@ fn a_section_may_not_grow_past_its_limit_but_may_shrink_above_it() {
         twin.report(&object(json!({ format!("k{index}"): block })), None, now()).expect("fits");
     }
     let refused = twin.report(&object(json!({"k8": block})), None, now()).expect_err("too large");
-    assert_eq!((refused.code.status, refused.message.as_str()), (413, "Twin properties size 36018 exceeds maximum 32768"));
+    assert_eq!(
+        (refused.code.status, refused.message.as_str()),
+        (413, "Twin properties size 36018 exceeds maximum 32768")
+    );
     assert_eq!(twin.reported_version(), 9);
     let tags = ServiceWrite {
         tags: Some(object(json!({"a":"v".repeat(4096),"b":"v".repeat(4096)}))),
@@ -99,8 +105,14 @@ fn a_section_may_not_grow_past_its_limit_but_may_shrink_above_it() {
 #[test]
 fn a_replacement_drops_what_is_absent_and_refuses_nulls() {
     let mut twin = Twin::fresh(now());
-    twin.patch(ServiceWrite { tags: Some(object(json!({"t":1}))), desired: Some(object(json!({"a":1,"b":2}))) }, now())
-        .expect("legal");
+    twin.patch(
+        ServiceWrite {
+            tags: Some(object(json!({"t":1}))),
+            desired: Some(object(json!({"a":1,"b":2}))),
+        },
+        now(),
+    )
+    .expect("legal");
     let written = twin.replace(desired(json!({"a":1,"c":9})), now()).expect("legal");
     assert_eq!(written.desired, Some(object(json!({"a":1,"b":null,"c":9}))));
     let seen = view(&twin);

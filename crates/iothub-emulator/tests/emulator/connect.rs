@@ -44,8 +44,10 @@ async fn the_resource_of_a_token_may_be_written_in_lower_case_hex() {
     let signed = {
         use base64::Engine;
         use base64::engine::general_purpose::STANDARD;
-        let secret = openssl::pkey::PKey::hmac(&STANDARD.decode(key).expect("base64")).expect("a key");
-        let mut signer = openssl::sign::Signer::new(MessageDigest::sha256(), &secret).expect("a signer");
+        let secret =
+            openssl::pkey::PKey::hmac(&STANDARD.decode(key).expect("base64")).expect("a key");
+        let mut signer =
+            openssl::sign::Signer::new(MessageDigest::sha256(), &secret).expect("a signer");
         signer.update(format!("{lower}\n{expiry}").as_bytes()).expect("signed");
         STANDARD.encode(signer.sign_to_vec().expect("signed"))
     };
@@ -59,7 +61,8 @@ async fn bad_tokens_are_refused_with_5() {
     let hub = Hub::start().await;
     hub.module("m", Value::Null).await;
     hub.module("other", Value::Null).await;
-    let (key, foreign) = (key_of(&hub, "m", "primaryKey").await, key_of(&hub, "other", "primaryKey").await);
+    let (key, foreign) =
+        (key_of(&hub, "m", "primaryKey").await, key_of(&hub, "other", "primaryKey").await);
     let soon = now() + 60;
     for (why, token) in [
         ("another module's key", module_token(&foreign, "gw", "m", soon)),
@@ -68,11 +71,25 @@ async fn bad_tokens_are_refused_with_5() {
         ("expired beyond the tolerated skew", module_token(&key, "gw", "m", now() - 301)),
         ("no token at all", "hello".to_owned()),
     ] {
-        assert_eq!(code(&hub, &Login::module("gw", "m").with_token(&token)).await, UNAUTHORIZED, "{why}");
+        assert_eq!(
+            code(&hub, &Login::module("gw", "m").with_token(&token)).await,
+            UNAUTHORIZED,
+            "{why}"
+        );
     }
     assert_eq!(code(&hub, &Login::module("gw", "m")).await, UNAUTHORIZED, "no password");
+    let endless = module_token(&key, "gw", "m", u64::MAX);
+    assert_eq!(
+        code(&hub, &Login::module("gw", "m").with_token(&endless)).await,
+        0,
+        "a token may last for ever"
+    );
     let within = module_token(&key, "gw", "m", now() - 200);
-    assert_eq!(code(&hub, &Login::module("gw", "m").with_token(&within)).await, 0, "clocks may differ by 5 minutes");
+    assert_eq!(
+        code(&hub, &Login::module("gw", "m").with_token(&within)).await,
+        0,
+        "clocks may differ by 5 minutes"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +111,11 @@ async fn client_id_and_user_name_must_agree() {
     let hub = Hub::start().await;
     let login = hub.token_module("m").await;
     let check = async |client_id: &str, user_name: &str| {
-        let login = Login { client_id: client_id.to_owned(), user_name: user_name.to_owned(), ..login.clone() };
+        let login = Login {
+            client_id: client_id.to_owned(),
+            user_name: user_name.to_owned(),
+            ..login.clone()
+        };
         code(&hub, &login).await
     };
     assert_eq!(check("gw/m", "LOCALHOST/gw/m/?api-version=2021-04-12&DeviceClientType=x").await, 0);
@@ -102,10 +123,18 @@ async fn client_id_and_user_name_must_agree() {
     assert_eq!(check("gw/m", "localhost/gw/m").await, 0, "the version may be missing at CONNECT");
     assert_eq!(check("gw/M", "localhost/gw/m/?api-version=2021-04-12").await, UNAUTHORIZED);
     assert_eq!(check("gw", "localhost/gw/m/?api-version=2021-04-12").await, UNAUTHORIZED);
-    assert_eq!(check("gw/M", "localhost/gw/M/?api-version=2021-04-12").await, UNAUTHORIZED, "ids have a case");
+    assert_eq!(
+        check("gw/M", "localhost/gw/M/?api-version=2021-04-12").await,
+        UNAUTHORIZED,
+        "ids have a case"
+    );
     assert_eq!(check("gw/m", "otherhost/gw/m/?api-version=2021-04-12").await, UNAUTHORIZED);
     assert_eq!(check("gw/m", "gibberish").await, UNAUTHORIZED);
-    assert_eq!(check("gw/x", "localhost/gw/x/?api-version=2021-04-12").await, UNAUTHORIZED, "unknown module");
+    assert_eq!(
+        check("gw/x", "localhost/gw/x/?api-version=2021-04-12").await,
+        UNAUTHORIZED,
+        "unknown module"
+    );
 }
 
 #[tokio::test]
@@ -126,11 +155,22 @@ async fn a_thumbprint_admits_its_certificate_in_either_length_and_case() {
         let credential = Credential::self_signed(&format!("gw/{module}"));
         let text = credential.thumbprint(digest);
         let text = if upper { text.to_uppercase() } else { text };
-        hub.module(module, json!({"type": "selfSigned", "x509Thumbprint": {"secondaryThumbprint": text}})).await;
+        hub.module(
+            module,
+            json!({"type": "selfSigned", "x509Thumbprint": {"secondaryThumbprint": text}}),
+        )
+        .await;
         assert_eq!(code(&hub, &Login::module("gw", module).with_certificate(credential)).await, 0);
         let other = Credential::self_signed(&format!("gw/{module}"));
-        assert_eq!(code(&hub, &Login::module("gw", module).with_certificate(other)).await, UNAUTHORIZED);
-        assert_eq!(code(&hub, &Login::module("gw", module)).await, UNAUTHORIZED, "no certificate shown");
+        assert_eq!(
+            code(&hub, &Login::module("gw", module).with_certificate(other)).await,
+            UNAUTHORIZED
+        );
+        assert_eq!(
+            code(&hub, &Login::module("gw", module)).await,
+            UNAUTHORIZED,
+            "no certificate shown"
+        );
     }
 }
 
@@ -141,8 +181,15 @@ async fn a_thumbprint_certificate_needs_the_name_too_unless_told_otherwise() {
         let hub = Hub::with(Config { rules, ..Config::default() }).await;
         let credential = Credential::self_signed("someone");
         let thumbprint = credential.thumbprint(MessageDigest::sha256());
-        hub.module("m", json!({"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}})).await;
-        assert_eq!(code(&hub, &Login::module("gw", "m").with_certificate(credential)).await, expected);
+        hub.module(
+            "m",
+            json!({"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}}),
+        )
+        .await;
+        assert_eq!(
+            code(&hub, &Login::module("gw", "m").with_certificate(credential)).await,
+            expected
+        );
     }
 }
 
@@ -170,7 +217,10 @@ async fn the_emulators_own_ca_counts_and_intermediates_must_be_sent_along() {
     let hub = Hub::start().await;
     hub.module("m", json!({"type": "certificateAuthority"})).await;
     let authority = hub.authority();
-    assert_eq!(code(&hub, &Login::module("gw", "m").with_certificate(authority.sign("gw/m"))).await, 0);
+    assert_eq!(
+        code(&hub, &Login::module("gw", "m").with_certificate(authority.sign("gw/m"))).await,
+        0
+    );
     let credential = authority.intermediate().sign("gw/m");
     assert_eq!(code(&hub, &Login::module("gw", "m").with_certificate(credential.clone())).await, 0);
     let alone = Credential { chain: vec![credential.chain[0].clone()], key: credential.key };
@@ -190,30 +240,46 @@ async fn expired_and_not_yet_valid_certificates_are_refused_in_leaf_and_chain() 
         (hub.authority().sign_valid("gw/m", (10, 20)), "not yet valid"),
         (expired_ca.sign("gw/m"), "in the chain expired"),
     ] {
-        assert_eq!(code(&hub, &Login::module("gw", "m").with_certificate(credential)).await, UNAUTHORIZED);
+        assert_eq!(
+            code(&hub, &Login::module("gw", "m").with_certificate(credential)).await,
+            UNAUTHORIZED
+        );
         let reason = events.find("refused").await["reason"].clone();
         assert!(reason.as_str().is_some_and(|reason| reason.contains(part)), "{reason}");
     }
     let later = hub.authority().sign_valid("gw/m", (10, 20));
     hub.control("POST", "clock", json!({"shift": "15days"})).await;
-    assert_eq!(code(&hub, &Login::module("gw", "m").with_certificate(later)).await, 0, "by the hub's clock");
+    assert_eq!(
+        code(&hub, &Login::module("gw", "m").with_certificate(later)).await,
+        0,
+        "by the hub's clock"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_certificate_can_not_be_registered() {
     let hub = Hub::start().await;
-    assert_eq!(hub.https.call("POST", "/emulator/v1/cas", &[], "hello".to_owned()).await.status, 400);
+    assert_eq!(
+        hub.https.call("POST", "/emulator/v1/cas", &[], "hello".to_owned()).await.status,
+        400
+    );
 }
 
 #[tokio::test]
 async fn a_device_may_connect_with_its_own_key_and_by_the_device_policy() {
     let hub = Hub::start().await;
     let made = hub.service("PUT", "/devices/gw", json!({})).await;
-    let key = made.body["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key").to_owned();
+    let key = made.body["authentication"]["symmetricKey"]["primaryKey"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
     let own = token("localhost/devices/gw", &key, now() + 60, None);
     let mut client = hub.connect(&Login::identity("gw").with_token(&own)).await.expect("admitted");
     client.subscribe_twin().await;
-    assert_eq!(client.twin().await, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
+    assert_eq!(
+        client.twin().await,
+        json!({"desired": {"$version": 1}, "reported": {"$version": 1}})
+    );
     assert_eq!(client.subscribe(&[("devices/gw/messages/devicebound/#", 1)]).await, [1]);
     let owner = super::support::service_token(hub.running.connection_string(), now() + 60);
     assert_eq!(code(&hub, &Login::identity("gw").with_token(&owner)).await, 0);
@@ -288,7 +354,14 @@ async fn foreign_topics_bad_filters_and_qos_2_close_the_link() {
     let login = hub.token_module("m").await;
     let publish = |topic: &str, qos: u8| {
         let id = (qos > 0).then_some(7);
-        Packet::Publish(Publish { dup: false, qos, retain: false, topic: topic.to_owned(), id, payload: Bytes::new() })
+        Packet::Publish(Publish {
+            dup: false,
+            qos,
+            retain: false,
+            topic: topic.to_owned(),
+            id,
+            payload: Bytes::new(),
+        })
     };
     let subscribe = |filters: &[&str]| Packet::Subscribe {
         id: 1,
@@ -343,7 +416,10 @@ async fn subscriptions_of_clean_session_0_come_back_and_those_of_1_do_not() {
     assert!(!client.session_present);
     client.ask_twin("1").await;
     client.ping().await;
-    assert!(client.hears_nothing_for(Duration::from_millis(50)).await, "an answer without subscription is lost");
+    assert!(
+        client.hears_nothing_for(Duration::from_millis(50)).await,
+        "an answer without subscription is lost"
+    );
     let client = hub.connect(&login).await.expect("admitted");
     assert!(!client.session_present, "a clean session forgets the older one");
 }

@@ -63,7 +63,10 @@ async fn damaged_files_are_named_and_left_alone() {
     Hub::with(config(folder.path())).await.running.shutdown().await;
     std::fs::write(folder.path().join("policies.json"), "{").expect("written");
     let error = Emulator::start(config(folder.path())).await.expect_err("damaged");
-    assert!(matches!(&error, StartError::Damaged(path, _) if path.ends_with("policies.json")), "{error}");
+    assert!(
+        matches!(&error, StartError::Damaged(path, _) if path.ends_with("policies.json")),
+        "{error}"
+    );
     assert_eq!(std::fs::read(folder.path().join("policies.json")).expect("read"), b"{");
 }
 
@@ -73,9 +76,13 @@ async fn keys_are_for_the_owner_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let hub = Hub::with(config(folder.path())).await;
     hub.module("m", Value::Null).await;
-    for (name, expected) in
-        [("ca.key", 0o600), ("policies.json", 0o600), ("hub.log", 0o600), ("emulator.json", 0o600), ("ca.pem", 0o644)]
-    {
+    for (name, expected) in [
+        ("ca.key", 0o600),
+        ("policies.json", 0o600),
+        ("hub.log", 0o600),
+        ("emulator.json", 0o600),
+        ("ca.pem", 0o644),
+    ] {
         let mode = std::fs::metadata(folder.path().join(name)).expect(name).permissions().mode();
         assert_eq!(mode & 0o777, expected, "{name}");
     }

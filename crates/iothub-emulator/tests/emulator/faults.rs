@@ -34,7 +34,8 @@ async fn drop_for_a_time_keeps_everybody_out_until_it_is_deleted() {
     let mut client = hub.connect(&login).await.expect("admitted");
     hub.fault(json!({"kind": "drop", "for": "1h"})).await;
     assert!(client.is_closed().await);
-    let mut tcp = TcpStream::connect(("127.0.0.1", hub.running.mqtt_port())).await.expect("connected");
+    let mut tcp =
+        TcpStream::connect(("127.0.0.1", hub.running.mqtt_port())).await.expect("connected");
     let ended = tcp.read(&mut [0; 8]).await;
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     assert_eq!(hub.control("DELETE", "faults", Value::Null).await.body, json!({"ended": 1}));
@@ -71,9 +72,13 @@ async fn stall_without_a_module_answers_no_tls_and_lets_go_when_deleted() {
     let login = hub.token_module("m").await;
     let mut before = hub.connect(&login).await.expect("admitted");
     hub.fault(json!({"kind": "stall", "count": 1})).await;
-    let mut tcp = TcpStream::connect(("127.0.0.1", hub.running.mqtt_port())).await.expect("connected");
+    let mut tcp =
+        TcpStream::connect(("127.0.0.1", hub.running.mqtt_port())).await.expect("connected");
     let mut byte = [0; 1];
-    assert!(tokio::time::timeout(A_WHILE, tcp.read(&mut byte)).await.is_err(), "neither bytes nor an end");
+    assert!(
+        tokio::time::timeout(A_WHILE, tcp.read(&mut byte)).await.is_err(),
+        "neither bytes nor an end"
+    );
     before.ping().await;
     hub.control("DELETE", "faults", Value::Null).await;
     assert!(matches!(tcp.read(&mut byte).await, Ok(0) | Err(_)));
@@ -215,7 +220,10 @@ async fn recreate_starts_the_twin_anew_with_the_same_keys() {
     let mut client = hub.connect(&login).await.expect("the same token is good");
     assert!(!client.session_present);
     client.subscribe_twin().await;
-    assert_eq!(client.twin().await, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
+    assert_eq!(
+        client.twin().await,
+        json!({"desired": {"$version": 1}, "reported": {"$version": 1}})
+    );
     let after = hub.service("GET", "/devices/gw/modules/m", Value::Null).await.body;
     assert_ne!(after["generationId"], before["generationId"]);
     assert_eq!(after["authentication"], before["authentication"]);
@@ -237,8 +245,13 @@ async fn disable_drops_and_refuses_until_it_is_deleted() {
 async fn expire_refuses_the_credential_in_use_and_takes_a_new_one() {
     let hub = Hub::start().await;
     let identity = hub.module("m", Value::Null).await;
-    let key = identity["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key").to_owned();
-    let login = |expiry| super::support::Login::module("gw", "m").with_token(&module_token(&key, "gw", "m", expiry));
+    let key = identity["authentication"]["symmetricKey"]["primaryKey"]
+        .as_str()
+        .expect("a key")
+        .to_owned();
+    let login = |expiry| {
+        super::support::Login::module("gw", "m").with_token(&module_token(&key, "gw", "m", expiry))
+    };
     let (old, new) = (login(now() + 600), login(now() + 700));
     let mut client = hub.connect(&old).await.expect("admitted");
     hub.fault(json!({"kind": "expire", "device": "gw", "module": "m"})).await;
@@ -253,10 +266,25 @@ async fn bad_orders_are_refused_and_the_kinds_listed() {
     let answer = hub.control("POST", "faults", json!({"kind": "meteor"})).await;
     assert_eq!(answer.status, 400);
     let text = answer.body["error"].as_str().expect("a text").to_owned();
-    for kind in ["drop", "refuse", "stall", "blackhole", "lose-response", "quota", "recreate", "disable", "expire"] {
+    for kind in [
+        "drop",
+        "refuse",
+        "stall",
+        "blackhole",
+        "lose-response",
+        "quota",
+        "recreate",
+        "disable",
+        "expire",
+    ] {
         assert!(text.contains(kind), "{text}");
     }
-    for order in [json!({}), json!([]), json!({"kind": "drop", "for": "soon"}), json!({"kind": "drop", "colour": 1})] {
+    for order in [
+        json!({}),
+        json!([]),
+        json!({"kind": "drop", "for": "soon"}),
+        json!({"kind": "drop", "colour": 1}),
+    ] {
         assert_eq!(hub.control("POST", "faults", order.clone()).await.status, 400, "{order}");
     }
 }

@@ -13,7 +13,12 @@ async fn telemetry_appears_in_the_events_with_its_properties() {
     let hub = Hub::start().await;
     let mut client = hub.connected("m").await;
     let mut events = hub.events().await;
-    client.publish(&format!("{EVENTS}a=b%20c&%24.ct=application%2Fjson&$.ce=utf-8&flag"), r#"{"t":1}"#).await;
+    client
+        .publish(
+            &format!("{EVENTS}a=b%20c&%24.ct=application%2Fjson&$.ce=utf-8&flag"),
+            r#"{"t":1}"#,
+        )
+        .await;
     let message = events.find("message").await;
     let properties = json!({"a": "b c", "$.ct": "application/json", "$.ce": "utf-8", "flag": null});
     assert_eq!(message["properties"], properties);
@@ -25,7 +30,12 @@ async fn telemetry_appears_in_the_events_with_its_properties() {
 #[tokio::test]
 async fn a_will_is_stored_when_the_link_breaks_and_not_after_disconnect() {
     let hub = Hub::start().await;
-    let will = Will { topic: format!("{EVENTS}k=v"), payload: Bytes::from_static(b"gone"), qos: 0, retain: false };
+    let will = Will {
+        topic: format!("{EVENTS}k=v"),
+        payload: Bytes::from_static(b"gone"),
+        qos: 0,
+        retain: false,
+    };
     let login = Login { will: Some(will), ..hub.token_module("m").await };
     let mut events = hub.events().await;
     let mut client = hub.connect(&login).await.expect("admitted");
@@ -63,10 +73,15 @@ async fn a_method_call_reaches_the_module_and_its_answer_the_caller() {
     let hub = Hub::start().await;
     let mut client = hub.connected("m").await;
     client.subscribe(&[("$iothub/methods/POST/#", 0)]).await;
-    let order = json!({"methodName": "reboot", "payload": {"in": 5}, "responseTimeoutInSeconds": 10});
-    let (answer, seen) = tokio::join!(call(&hub, order), answer_next(&mut client, "201", r#"{"ok":true}"#));
+    let order =
+        json!({"methodName": "reboot", "payload": {"in": 5}, "responseTimeoutInSeconds": 10});
+    let (answer, seen) =
+        tokio::join!(call(&hub, order), answer_next(&mut client, "201", r#"{"ok":true}"#));
     assert_eq!(answer, (200, json!({"status": 201, "payload": {"ok": true}})));
-    assert_eq!(seen, ("$iothub/methods/POST/reboot".to_owned(), Bytes::from_static(br#"{"in":5}"#)));
+    assert_eq!(
+        seen,
+        ("$iothub/methods/POST/reboot".to_owned(), Bytes::from_static(br#"{"in":5}"#))
+    );
     let order = json!({"methodName": "bare"});
     let (answer, seen) = tokio::join!(call(&hub, order), answer_next(&mut client, "-1", ""));
     assert_eq!(answer, (200, json!({"status": -1, "payload": null})));
@@ -79,7 +94,8 @@ async fn calls_that_nobody_takes_are_404_and_bad_ones_400() {
     let mut client = hub.connected("m").await;
     let (status, body) = call(&hub, json!({"methodName": "x"})).await;
     assert_eq!(status, 404, "connected, not subscribed");
-    let inner: Value = serde_json::from_str(body["Message"].as_str().expect("a text")).expect("JSON inside");
+    let inner: Value =
+        serde_json::from_str(body["Message"].as_str().expect("a text")).expect("JSON inside");
     assert_eq!(inner["errorCode"], 404_103);
     client.subscribe(&[("$iothub/methods/POST/#", 0)]).await;
     for order in [
@@ -98,9 +114,13 @@ async fn a_call_without_an_answer_is_504_and_a_late_answer_is_dropped() {
     let hub = Hub::start().await;
     let mut client = hub.connected("m").await;
     client.subscribe(&[("$iothub/methods/POST/#", 0)]).await;
-    let (status, body) = call(&hub, json!({"methodName": "x", "responseTimeoutInSeconds": 5})).await;
+    let (status, body) =
+        call(&hub, json!({"methodName": "x", "responseTimeoutInSeconds": 5})).await;
     assert_eq!(status, 504);
-    assert!(body["Message"].as_str().is_some_and(|text| text.starts_with("ErrorCode:GatewayTimeout;")), "{body}");
+    assert!(
+        body["Message"].as_str().is_some_and(|text| text.starts_with("ErrorCode:GatewayTimeout;")),
+        "{body}"
+    );
     answer_next(&mut client, "200", "").await;
     client.ping().await;
 }

@@ -39,14 +39,18 @@ impl Program {
     }
 
     fn https(&self) -> Https {
-        Https::new(self.port("https_port"), &std::fs::read(self.facts["ca"].as_str().expect("a path")).expect("read"))
+        Https::new(
+            self.port("https_port"),
+            &std::fs::read(self.facts["ca"].as_str().expect("a path")).expect("read"),
+        )
     }
 
     async fn service(&self, method: &str, path: &str, body: Value) -> Value {
         let string = self.facts["service_connection_string"].as_str().expect("a text");
         let token = service_token(string, now() + 60);
         let path = format!("{path}?api-version={VERSION}");
-        let answer = self.https().call(method, &path, &[("authorization", &token)], body.to_string()).await;
+        let answer =
+            self.https().call(method, &path, &[("authorization", &token)], body.to_string()).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body
     }
@@ -73,12 +77,20 @@ async fn the_line_on_stdout_and_the_file_say_the_same() {
     let program = Program::in_folder(folder.path());
     let file = std::fs::read(folder.path().join("emulator.json")).expect("the file");
     assert_eq!(serde_json::from_slice::<Value>(&file).expect("JSON"), program.facts);
-    let members: Vec<&str> = program.facts.as_object().expect("an object").keys().map(String::as_str).collect();
-    let expected = ["ca", "hostname", "https_port", "listen", "mqtt_port", "service_connection_string"];
+    let members: Vec<&str> =
+        program.facts.as_object().expect("an object").keys().map(String::as_str).collect();
+    let expected =
+        ["ca", "hostname", "https_port", "listen", "mqtt_port", "service_connection_string"];
     assert_eq!(members, expected);
-    assert_eq!((&program.facts["hostname"], &program.facts["listen"]), (&json!("localhost"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&program.facts["hostname"], &program.facts["listen"]),
+        (&json!("localhost"), &json!("127.0.0.1"))
+    );
     let string = program.facts["service_connection_string"].as_str().expect("a text");
-    assert!(string.starts_with("HostName=localhost;SharedAccessKeyName=iothubowner;SharedAccessKey="), "{string}");
+    assert!(
+        string.starts_with("HostName=localhost;SharedAccessKeyName=iothubowner;SharedAccessKey="),
+        "{string}"
+    );
 }
 
 #[tokio::test]
@@ -118,27 +130,32 @@ async fn kill_9_loses_nothing_that_was_answered() {
         let section = &twin["properties"][section];
         assert_eq!((&section["n"], &section["$version"]), (&json!(49), &json!(51)));
     }
-    let mut client = Client::connect(program.port("mqtt_port"), &login).await.expect("the same key");
+    let mut client =
+        Client::connect(program.port("mqtt_port"), &login).await.expect("the same key");
     assert!(client.session_present);
     assert_eq!(client.twin().await["desired"], json!({"n": 49, "$version": 51}));
 }
 
 #[tokio::test]
 async fn max_modules_and_hostname_are_what_the_arguments_say() {
-    let program = Program::start(&["--max-modules", "1", "--hostname", "127.0.0.1", "--listen", "127.0.0.1"]);
+    let program =
+        Program::start(&["--max-modules", "1", "--hostname", "127.0.0.1", "--listen", "127.0.0.1"]);
     assert_eq!(program.facts["hostname"], "127.0.0.1");
     program.service("PUT", "/devices/gw", json!({})).await;
     program.service("PUT", "/devices/gw/modules/a", json!({})).await;
     let string = program.facts["service_connection_string"].as_str().expect("a text");
     let token = service_token(string, now() + 60);
     let path = format!("/devices/gw/modules/b?api-version={VERSION}");
-    let answer = program.https().call("PUT", &path, &[("authorization", &token)], "{}".to_owned()).await;
+    let answer =
+        program.https().call("PUT", &path, &[("authorization", &token)], "{}".to_owned()).await;
     assert_eq!(answer.status, 413);
 }
 
 #[test]
 fn help_teaches_and_bad_arguments_are_refused() {
-    let run = |argument: &str| Command::new(env!("CARGO_BIN_EXE_iothub-emulator")).arg(argument).output().expect("run");
+    let run = |argument: &str| {
+        Command::new(env!("CARGO_BIN_EXE_iothub-emulator")).arg(argument).output().expect("run")
+    };
     let help = run("--help");
     let text = String::from_utf8(help.stdout).expect("text");
     for part in ["--dir", "--seed", "emulator/v1/faults", "Not imitated", "certificateAuthority"] {

@@ -8,31 +8,56 @@ use super::support::{Hub, VERSION, now, service_token, token};
 #[tokio::test]
 async fn a_device_is_created_read_listed_and_deleted() {
     let hub = Hub::start().await;
-    let made = hub.service("PUT", "/devices/gw", json!({"deviceId": "gw", "status": "enabled"})).await;
+    let made =
+        hub.service("PUT", "/devices/gw", json!({"deviceId": "gw", "status": "enabled"})).await;
     assert_eq!(made.status, 200);
-    let (one, two) = (&made.body["authentication"]["symmetricKey"]["primaryKey"], &made.body["generationId"]);
+    let (one, two) =
+        (&made.body["authentication"]["symmetricKey"]["primaryKey"], &made.body["generationId"]);
     assert!(one.is_string() && two.is_string());
-    assert_eq!(made.headers.get("etag").expect("an etag").to_str().expect("text"), format!("\"{}\"", made.body["etag"].as_str().expect("text")));
+    assert_eq!(
+        made.headers.get("etag").expect("an etag").to_str().expect("text"),
+        format!("\"{}\"", made.body["etag"].as_str().expect("text"))
+    );
     assert_eq!(hub.service("GET", "/devices/gw", Value::Null).await.body, made.body);
     let list = hub.service("GET", "/devices?top=10", Value::Null).await;
     assert_eq!(list.body, json!([made.body]));
     let statistics = hub.service("GET", "/statistics/devices", Value::Null).await;
-    assert_eq!(statistics.body, json!({"totalDeviceCount": 1, "enabledDeviceCount": 1, "disabledDeviceCount": 0}));
+    assert_eq!(
+        statistics.body,
+        json!({"totalDeviceCount": 1, "enabledDeviceCount": 1, "disabledDeviceCount": 0})
+    );
     hub.module("m", Value::Null).await;
     let gone = hub.service_if("DELETE", "/devices/gw", Value::Null, Some("*")).await;
     assert_eq!((gone.status, gone.body), (204, Value::Null));
     let missing = hub.service("GET", "/devices/gw", Value::Null).await;
     assert_eq!((missing.status, missing.error_code()), (404, "DeviceNotFound"));
-    assert!(missing.body["Message"].as_str().is_some_and(|text| text.starts_with("ErrorCode:DeviceNotFound;")));
-    assert!(missing.body["ExceptionMessage"].as_str().is_some_and(|text| text.starts_with("Tracking ID:")));
-    assert_eq!(hub.service("GET", "/twins/gw/modules/m", Value::Null).await.status, 404, "modules go with it");
+    assert!(
+        missing.body["Message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("ErrorCode:DeviceNotFound;"))
+    );
+    assert!(
+        missing.body["ExceptionMessage"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("Tracking ID:"))
+    );
+    assert_eq!(
+        hub.service("GET", "/twins/gw/modules/m", Value::Null).await.status,
+        404,
+        "modules go with it"
+    );
 }
 
 #[tokio::test]
 async fn a_module_has_the_shape_of_the_book() {
     let hub = Hub::start().await;
     let thumbprint = "A".repeat(64);
-    let module = hub.module("m", json!({"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}})).await;
+    let module = hub
+        .module(
+            "m",
+            json!({"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}}),
+        )
+        .await;
     for (member, expected) in [
         ("deviceId", json!("gw")),
         ("moduleId", json!("m")),
@@ -43,11 +68,14 @@ async fn a_module_has_the_shape_of_the_book() {
     ] {
         assert_eq!(module[member], expected, "{member}");
     }
-    assert_eq!(module["authentication"], json!({
-        "type": "selfSigned",
-        "symmetricKey": {"primaryKey": null, "secondaryKey": null},
-        "x509Thumbprint": {"primaryThumbprint": thumbprint, "secondaryThumbprint": null},
-    }));
+    assert_eq!(
+        module["authentication"],
+        json!({
+            "type": "selfSigned",
+            "symmetricKey": {"primaryKey": null, "secondaryKey": null},
+            "x509Thumbprint": {"primaryThumbprint": thumbprint, "secondaryThumbprint": null},
+        })
+    );
     assert!(module.get("status").is_none(), "modules have no status");
     assert_eq!(hub.service("GET", "/devices/gw/modules", Value::Null).await.body, json!([module]));
 }
@@ -84,7 +112,10 @@ async fn deleting_needs_an_etag() {
     assert_eq!(without.status, 412);
     assert!(without.body["Message"].as_str().is_some_and(|text| text.contains("Etag missing")));
     assert_eq!(hub.service_if("DELETE", path, Value::Null, Some("\"x\"")).await.status, 412);
-    assert_eq!(hub.service_if("DELETE", path, Value::Null, module["etag"].as_str()).await.status, 204);
+    assert_eq!(
+        hub.service_if("DELETE", path, Value::Null, module["etag"].as_str()).await.status,
+        204
+    );
     assert_eq!(hub.service_if("DELETE", path, Value::Null, Some("*")).await.status, 404);
 }
 
@@ -96,7 +127,10 @@ async fn a_deleted_module_loses_its_link_and_comes_back_fresh() {
     client.report("1", r#"{"a":1}"#).await;
     let before = hub.service("GET", "/devices/gw/modules/m", Value::Null).await.body;
     assert_eq!(before["connectionState"], "Connected");
-    assert_eq!(hub.service_if("DELETE", "/devices/gw/modules/m", Value::Null, Some("*")).await.status, 204);
+    assert_eq!(
+        hub.service_if("DELETE", "/devices/gw/modules/m", Value::Null, Some("*")).await.status,
+        204
+    );
     assert!(client.is_closed().await);
     let mut client = hub.connected("m").await;
     assert!(!client.session_present);
@@ -124,7 +158,11 @@ async fn modules_of_missing_and_disabled_devices_are_out_of_reach() {
     let hub = Hub::start().await;
     for method in ["GET", "PUT", "DELETE"] {
         let answer = hub.service(method, "/devices/none/modules/m", json!({})).await;
-        assert_eq!((answer.status, answer.error_code()), (401, "IotHubUnauthorizedAccess"), "{method}");
+        assert_eq!(
+            (answer.status, answer.error_code()),
+            (401, "IotHubUnauthorizedAccess"),
+            "{method}"
+        );
     }
     assert_eq!(hub.service("GET", "/devices/none/modules", Value::Null).await.status, 401);
     assert_eq!(hub.service("GET", "/twins/none/modules/m", Value::Null).await.status, 404);
@@ -158,12 +196,21 @@ async fn illegal_ids_and_bodies_are_refused() {
         let answer = hub.service("PUT", path, body).await;
         assert_eq!((answer.status, answer.error_code()), (400, "ArgumentInvalid"), "{path}");
     }
-    for body in [json!([]), json!({"tags": 1}), json!({"properties": []}), json!({"properties": {"desired": "x"}})] {
+    for body in [
+        json!([]),
+        json!({"tags": 1}),
+        json!({"properties": []}),
+        json!({"properties": {"desired": "x"}}),
+    ] {
         let answer = hub.service("PATCH", "/twins/gw/modules/m", body.clone()).await;
         assert_eq!(answer.status, 400, "{body}");
     }
     let null = json!({"properties": {"desired": {"a": null}}});
-    assert_eq!(hub.service("PUT", "/twins/gw/modules/m", null).await.status, 400, "null in a replacement");
+    assert_eq!(
+        hub.service("PUT", "/twins/gw/modules/m", null).await.status,
+        400,
+        "null in a replacement"
+    );
     let whole = json!({"deviceId": "gw", "properties": {"desired": {"a": 1, "$version": 9, "$metadata": {}}, "reported": {"x": 1}}});
     let answer = hub.service("PATCH", "/twins/gw/modules/m", whole).await;
     assert_eq!(answer.status, 200, "a whole twin sent back is taken for what it may write");
@@ -183,7 +230,8 @@ async fn every_legal_id_works_percent_encoded() {
 async fn calls_need_a_version_and_a_good_token() {
     let hub = Hub::start().await;
     let good = service_token(hub.running.connection_string(), now() + 60);
-    let key = hub.running.connection_string().split("SharedAccessKey=").nth(1).expect("a key").to_owned();
+    let key =
+        hub.running.connection_string().split("SharedAccessKey=").nth(1).expect("a key").to_owned();
     let call = async |token: &str, query: &str| {
         let headers = [("authorization", token)];
         let headers = if token.is_empty() { &[][..] } else { &headers[..] };
@@ -206,21 +254,34 @@ async fn calls_need_a_version_and_a_good_token() {
         assert_eq!(call(&bad, &version).await, 401, "{bad}");
     }
     let with_port = format!("localhost:{}", hub.running.https_port());
-    assert_eq!(call(&token(&with_port, &key, now() + 60, Some("iothubowner")), &version).await, 200);
+    assert_eq!(
+        call(&token(&with_port, &key, now() + 60, Some("iothubowner")), &version).await,
+        200
+    );
 }
 
 #[tokio::test]
 async fn policies_grant_what_their_names_say() {
     let hub = Hub::start().await;
     hub.module("m", Value::Null).await;
-    let policies = std::fs::read(hub.running.ca().with_file_name("policies.json")).expect("the policies");
+    let policies =
+        std::fs::read(hub.running.ca().with_file_name("policies.json")).expect("the policies");
     let policies: Value = serde_json::from_slice(&policies).expect("JSON");
     for policy in policies.as_array().expect("a list") {
         let name = policy["name"].as_str().expect("a name");
-        let token = token("localhost", policy["secondary"].as_str().expect("a key"), now() + 60, Some(name));
+        let token = token(
+            "localhost",
+            policy["secondary"].as_str().expect("a key"),
+            now() + 60,
+            Some(name),
+        );
         let call = async |method: &str, path: &str| {
             let path = format!("{path}?api-version={VERSION}");
-            hub.https.call(method, &path, &[("authorization", &token)], "{}".to_owned()).await.status != 401
+            hub.https
+                .call(method, &path, &[("authorization", &token)], "{}".to_owned())
+                .await
+                .status
+                != 401
         };
         let granted = [
             call("GET", "/devices/gw").await,
@@ -248,7 +309,8 @@ async fn unknown_paths_methods_and_broken_json_have_answers() {
     let path = format!("/devices/gw?api-version={VERSION}");
     let answer = hub.https.call("PUT", &path, &[("authorization", &token)], "{".to_owned()).await;
     assert_eq!((answer.status, answer.error_code()), (400, "IotHubFormatError"));
-    let answer = hub.https.call("PUT", &path, &[("authorization", &token)], "x".repeat(300_000)).await;
+    let answer =
+        hub.https.call("PUT", &path, &[("authorization", &token)], "x".repeat(300_000)).await;
     assert_eq!(answer.status, 413);
 }
 
@@ -257,8 +319,10 @@ async fn twins_are_found_by_query() {
     let hub = Hub::start().await;
     hub.module("a", Value::Null).await;
     hub.module("b", Value::Null).await;
-    let ask = async |query: &str| hub.service("POST", "/devices/query", json!({"query": query})).await;
-    let answer = ask("select * from devices.modules where deviceId = 'gw' and moduleId = 'b'").await;
+    let ask =
+        async |query: &str| hub.service("POST", "/devices/query", json!({"query": query})).await;
+    let answer =
+        ask("select * from devices.modules where deviceId = 'gw' and moduleId = 'b'").await;
     assert_eq!(answer.headers.get("x-ms-item-type").expect("a type"), "Twin");
     assert_eq!(answer.body.as_array().map(Vec::len), Some(1));
     assert_eq!(answer.body[0]["moduleId"], "b");

@@ -11,7 +11,10 @@ async fn a_fresh_module_sees_two_empty_sections_at_version_1() {
     let hub = Hub::start().await;
     let mut client = hub.connected("m").await;
     client.subscribe_twin().await;
-    assert_eq!(client.twin().await, json!({"desired": {"$version": 1}, "reported": {"$version": 1}}));
+    assert_eq!(
+        client.twin().await,
+        json!({"desired": {"$version": 1}, "reported": {"$version": 1}})
+    );
 }
 
 #[tokio::test]
@@ -22,7 +25,10 @@ async fn a_report_is_merged_answered_with_its_version_and_seen_by_the_service() 
     let (topic, _) = client.report("r-1", r#"{"a":{"x":1,"y":2},"n":1.0}"#).await;
     assert_eq!(topic, "$iothub/twin/res/204/?$rid=r-1&$version=2");
     let (topic, _) = client.report("%41b", r#"{"a":{"x":null}}"#).await;
-    assert_eq!(topic, "$iothub/twin/res/204/?$rid=%41b&$version=3", "the rid comes back as it was sent");
+    assert_eq!(
+        topic, "$iothub/twin/res/204/?$rid=%41b&$version=3",
+        "the rid comes back as it was sent"
+    );
     assert_eq!(client.twin().await["reported"], json!({"a": {"y": 2}, "n": 1.0, "$version": 3}));
     let reported = hub.twin("m").await["properties"]["reported"].clone();
     assert_eq!(reported["a"], json!({"y": 2}));
@@ -39,9 +45,17 @@ async fn a_desired_patch_arrives_as_sent_with_its_version_twice() {
     let expected = json!({"a": 1, "b": {"c": null, "d": [1, {"e": 2}]}, "$version": 2});
     assert_eq!(client.desired().await, (2, expected));
     hub.patch_desired("m", json!({"a": 1})).await;
-    assert_eq!(client.desired().await, (3, json!({"a": 1, "$version": 3})), "sent though nothing changed");
+    assert_eq!(
+        client.desired().await,
+        (3, json!({"a": 1, "$version": 3})),
+        "sent though nothing changed"
+    );
     hub.patch_desired("m", json!({"never": null})).await;
-    assert_eq!(client.desired().await, (4, json!({"never": null, "$version": 4})), "null on a missing key");
+    assert_eq!(
+        client.desired().await,
+        (4, json!({"never": null, "$version": 4})),
+        "null on a missing key"
+    );
     let desired = client.twin().await["desired"].clone();
     assert_eq!(desired, json!({"a": 1, "b": {"d": [1, {"e": 2}]}, "$version": 4}));
 }
@@ -108,7 +122,11 @@ async fn illegal_reports_are_answered_with_400_and_change_nothing() {
         let (topic, body) = client.report("1", patch.to_owned()).await;
         assert_eq!(topic, "$iothub/twin/res/400/?$rid=1", "{patch}");
         assert!(body["message"].as_str().is_some_and(|message| message.contains(part)), "{body}");
-        assert!(body["errorCode"].is_u64() && body["trackingId"].is_string() && body["timestampUtc"].is_string());
+        assert!(
+            body["errorCode"].is_u64()
+                && body["trackingId"].is_string()
+                && body["timestampUtc"].is_string()
+        );
     }
     assert_eq!(client.twin().await["reported"], json!({"$version": 1}));
 }
@@ -118,9 +136,13 @@ async fn an_oversize_section_is_413_on_both_sides() {
     let hub = Hub::start().await;
     let mut client = hub.connected("m").await;
     client.subscribe_twin().await;
-    let section: Value = (0..9).map(|index| (format!("k{index}"), json!("v".repeat(4000)))).collect();
+    let section: Value =
+        (0..9).map(|index| (format!("k{index}"), json!("v".repeat(4000)))).collect();
     let (topic, body) = client.report("1", section.to_string()).await;
-    assert_eq!((topic.as_str(), &body["errorCode"]), ("$iothub/twin/res/413/?$rid=1", &json!(413_001)));
+    assert_eq!(
+        (topic.as_str(), &body["errorCode"]),
+        ("$iothub/twin/res/413/?$rid=1", &json!(413_001))
+    );
     let body = json!({"properties": {"desired": section}});
     let answer = hub.service("PATCH", "/twins/gw/modules/m", body).await;
     assert_eq!((answer.status, answer.error_code()), (413, "MessageTooLarge"));
@@ -156,7 +178,14 @@ async fn requests_of_qos_1_are_acknowledged_and_answered() {
     client.subscribe_twin().await;
     let topic = "$iothub/twin/GET/?$rid=1".to_owned();
     // The Python SDK sends one blank as the body.
-    let publish = Publish { dup: false, qos: 1, retain: false, topic, id: Some(77), payload: Bytes::from_static(b" ") };
+    let publish = Publish {
+        dup: false,
+        qos: 1,
+        retain: false,
+        topic,
+        id: Some(77),
+        payload: Bytes::from_static(b" "),
+    };
     client.send(&Packet::Publish(publish)).await;
     assert_eq!(client.receive().await, Some(Packet::PubAck(77)));
     assert_eq!(client.answer().await.topic, "$iothub/twin/res/200/?$rid=1");
@@ -169,10 +198,17 @@ async fn etags_guard_twin_writes() {
     let path = "/twins/gw/modules/m";
     let body = json!({"properties": {"desired": {"a": 1}}});
     let first = hub.twin("m").await;
-    assert_eq!((first["etag"].as_str(), first["version"].as_u64()), (Some("AAAAAAAAAAE="), Some(2)));
-    for (if_match, expected) in
-        [("\"AAAAAAAAAAE=\"", 200), ("\"AAAAAAAAAAE=\"", 412), ("AAAAAAAAAAI=", 200), ("*", 200), ("\"*\"", 200)]
-    {
+    assert_eq!(
+        (first["etag"].as_str(), first["version"].as_u64()),
+        (Some("AAAAAAAAAAE="), Some(2))
+    );
+    for (if_match, expected) in [
+        ("\"AAAAAAAAAAE=\"", 200),
+        ("\"AAAAAAAAAAE=\"", 412),
+        ("AAAAAAAAAAI=", 200),
+        ("*", 200),
+        ("\"*\"", 200),
+    ] {
         let answer = hub.service_if("PATCH", path, body.clone(), Some(if_match)).await;
         assert_eq!(answer.status, expected, "{if_match}");
     }
@@ -194,7 +230,10 @@ async fn a_burst_of_patches_arrives_complete_and_in_order() {
     };
     let reads = async {
         for index in 0..200_u64 {
-            assert_eq!(client.desired().await, (index + 2, json!({"n": index, "$version": index + 2})));
+            assert_eq!(
+                client.desired().await,
+                (index + 2, json!({"n": index, "$version": index + 2}))
+            );
         }
     };
     tokio::join!(writes, reads);

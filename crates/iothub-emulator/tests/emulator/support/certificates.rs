@@ -61,7 +61,8 @@ impl Authority {
     }
 
     pub(crate) fn load(certificate: &Path, key: &Path) -> Self {
-        let certificate = X509::from_pem(&std::fs::read(certificate).expect("read")).expect("a certificate");
+        let certificate =
+            X509::from_pem(&std::fs::read(certificate).expect("read")).expect("a certificate");
         let key = PKey::private_key_from_pem(&std::fs::read(key).expect("read")).expect("a key");
         Self { certificate, key, along: Vec::new() }
     }
@@ -106,16 +107,26 @@ fn day(days: i64) -> Asn1Time {
     Asn1Time::from_unix(i64::try_from(seconds).expect("in range")).expect("a time")
 }
 
-fn sign(common_name: &str, key: &PKey<Private>, by: Option<&Authority>, days: (i64, i64), is_ca: bool) -> X509 {
+fn sign(
+    common_name: &str,
+    key: &PKey<Private>,
+    by: Option<&Authority>,
+    days: (i64, i64),
+    is_ca: bool,
+) -> X509 {
     let mut name = X509Name::builder().expect("a name");
     name.append_entry_by_text("CN", common_name).expect("a name");
     let name = name.build();
     let mut builder = X509::builder().expect("a builder");
     builder.set_version(2).expect("version 3");
-    let serial = BigNum::from_u32(random_serial()).and_then(|serial| serial.to_asn1_integer()).expect("a serial");
+    let serial = BigNum::from_u32(random_serial())
+        .and_then(|serial| serial.to_asn1_integer())
+        .expect("a serial");
     builder.set_serial_number(&serial).expect("a serial");
     builder.set_subject_name(&name).expect("a subject");
-    builder.set_issuer_name(by.map_or(&*name, |by| by.certificate.subject_name())).expect("an issuer");
+    builder
+        .set_issuer_name(by.map_or(&*name, |by| by.certificate.subject_name()))
+        .expect("an issuer");
     builder.set_pubkey(key).expect("a key");
     builder.set_not_before(&day(days.0)).expect("a date");
     builder.set_not_after(&day(days.1)).expect("a date");

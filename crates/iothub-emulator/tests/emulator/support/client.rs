@@ -95,12 +95,23 @@ impl Client {
                 builder.add_extra_chain_cert(certificate.clone()).expect("a chain");
             }
         }
-        let ssl = builder.build().configure().expect("a configuration").into_ssl("localhost").expect("a session");
+        let ssl = builder
+            .build()
+            .configure()
+            .expect("a configuration")
+            .into_ssl("localhost")
+            .expect("a session");
         let tcp = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
         tcp.set_nodelay(true).expect("no delay");
         let mut stream = SslStream::new(ssl, tcp).expect("a stream");
         Pin::new(&mut stream).connect().await.expect("a handshake");
-        Self { stream, input: BytesMut::new(), session_present: false, next_id: 0, aside: Vec::new() }
+        Self {
+            stream,
+            input: BytesMut::new(),
+            session_present: false,
+            next_id: 0,
+            aside: Vec::new(),
+        }
     }
 
     /// Connects and logs in; `Err` is the CONNACK's code.
@@ -153,7 +164,10 @@ impl Client {
     /// Waits for the end of the link; messages before it are passed over.
     pub(crate) async fn is_closed(&mut self) -> bool {
         while let Some(packet) = self.receive().await {
-            assert!(matches!(packet, Packet::Publish(_) | Packet::PubAck(_)), "expected the end, found {packet:?}");
+            assert!(
+                matches!(packet, Packet::Publish(_) | Packet::PubAck(_)),
+                "expected the end, found {packet:?}"
+            );
         }
         true
     }
@@ -200,8 +214,14 @@ impl Client {
     }
 
     pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Bytes>) {
-        let publish =
-            Publish { dup: false, qos: 0, retain: false, topic: topic.to_owned(), id: None, payload: payload.into() };
+        let publish = Publish {
+            dup: false,
+            qos: 0,
+            retain: false,
+            topic: topic.to_owned(),
+            id: None,
+            payload: payload.into(),
+        };
         self.send(&Packet::Publish(publish)).await;
     }
 
@@ -241,9 +261,14 @@ impl Client {
     /// Waits for a desired notification and gives its topic's version and its body.
     pub(crate) async fn desired(&mut self) -> (u64, Value) {
         let message = self.message().await;
-        let version = message.topic.strip_prefix("$iothub/twin/PATCH/properties/desired/?$version=");
-        let version = version.unwrap_or_else(|| panic!("expected a notification, found {}", message.topic));
-        (version.parse().expect("a version"), serde_json::from_slice(&message.payload).expect("JSON"))
+        let version =
+            message.topic.strip_prefix("$iothub/twin/PATCH/properties/desired/?$version=");
+        let version =
+            version.unwrap_or_else(|| panic!("expected a notification, found {}", message.topic));
+        (
+            version.parse().expect("a version"),
+            serde_json::from_slice(&message.payload).expect("JSON"),
+        )
     }
 
     /// Proves that the link lives.

@@ -25,7 +25,10 @@ impl Events {
                 let line = self.input.split_to(end + 1);
                 return serde_json::from_slice(&line).expect("a line of JSON");
             }
-            let frame = timeout(PATIENCE, self.body.frame()).await.expect("an event in time").expect("no end");
+            let frame = timeout(PATIENCE, self.body.frame())
+                .await
+                .expect("an event in time")
+                .expect("no end");
             self.input.extend_from_slice(frame.expect("a frame").data_ref().expect("data"));
         }
     }

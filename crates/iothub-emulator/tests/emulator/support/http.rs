@@ -47,9 +47,13 @@ impl Https {
     }
 
     /// Shakes hands for a server name; the certificate must carry it.
-    pub(crate) async fn dial(&self, name: &str) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
+    pub(crate) async fn dial(
+        &self,
+        name: &str,
+    ) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
         let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.expect("connected");
-        let ssl = self.connector.configure().expect("a configuration").into_ssl(name).expect("a session");
+        let ssl =
+            self.connector.configure().expect("a configuration").into_ssl(name).expect("a session");
         let mut stream = SslStream::new(ssl, tcp).expect("a stream");
         Pin::new(&mut stream).connect().await.map(|()| stream)
     }
@@ -63,7 +67,13 @@ impl Https {
         sender
     }
 
-    pub(crate) async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: String) -> Answer {
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Answer {
         let response = self.request(method, path, headers, body).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
@@ -78,7 +88,10 @@ impl Https {
         headers: &[(&str, &str)],
         body: String,
     ) -> Response<hyper::body::Incoming> {
-        let mut request = Request::builder().method(method).uri(path).header("host", format!("localhost:{}", self.port));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", format!("localhost:{}", self.port));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

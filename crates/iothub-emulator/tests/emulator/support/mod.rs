@@ -52,7 +52,13 @@ impl Hub {
         self.service_if(method, path, body, None).await
     }
 
-    pub(crate) async fn service_if(&self, method: &str, path: &str, body: Value, if_match: Option<&str>) -> Answer {
+    pub(crate) async fn service_if(
+        &self,
+        method: &str,
+        path: &str,
+        body: Value,
+        if_match: Option<&str>,
+    ) -> Answer {
         let token = service_token(self.running.connection_string(), now() + 3600);
         let joint = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{joint}api-version={VERSION}");
@@ -74,7 +80,10 @@ impl Hub {
     /// Makes a module that logs in by token, and gives its login.
     pub(crate) async fn token_module(&self, module: &str) -> Login {
         let identity = self.module(module, Value::Null).await;
-        let key = identity["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key").to_owned();
+        let key = identity["authentication"]["symmetricKey"]["primaryKey"]
+            .as_str()
+            .expect("a key")
+            .to_owned();
         Login::module("gw", module).with_token(&module_token(&key, "gw", module, now() + 3600))
     }
 

@@ -18,7 +18,7 @@ use crate::document::{Document, Pointer, merge};
 use crate::message::{Answer, HubMessage, Refusal};
 use crate::status::Fault;
 
-const SEEDS: u64 = 2_500;
+const SEEDS: u64 = 2_000;
 /// The virtual time during which faults happen, in milliseconds.
 const STORM_MS: u64 = 600_000;
 /// The quiet time after it: longer than the longest wait and than a resync.

@@ -250,6 +250,7 @@ fn a_session_stops_in_every_phase_and_stays_stopped() {
         let goodbye = if name == "waiting" { vec![] } else { vec![Effect::Disconnect] };
         assert_eq!(script.effects(), goodbye, "{name}");
         assert_eq!(script.state(), (HubState::Disconnected, Reason::Stopping), "{name}");
+        let durable = script.session.durable();
         script.session.stop(script.now());
         script.session.reconnect(script.now());
         script.session.refresh(script.now());
@@ -266,6 +267,7 @@ fn a_session_stops_in_every_phase_and_stays_stopped() {
         assert_eq!(script.pass(10_000_000), [], "{name}");
         assert_eq!(script.state(), (HubState::Disconnected, Reason::Stopping), "{name}");
         assert!(!script.session.is_unsaved(), "{name}");
+        assert_eq!(script.session.durable(), durable, "{name}");
     }
 }
 

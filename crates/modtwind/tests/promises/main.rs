@@ -1,0 +1,25 @@
+//! The promises of the local API, shown with the real parts: the daemon as a process, paho, TLS,
+//! the emulator as the hub, and the Unix socket. One module a promise; each test has a hub and a
+//! gateway of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic that it failed"
+)]
+
+mod bounded;
+mod durable;
+mod fleet;
+mod garbage;
+mod in_order;
+mod isolated;
+mod local_first;
+mod nothing_missed;
+mod rights;
+
+/// The daemon under test.
+const MODTWIND: &str = env!("CARGO_BIN_EXE_modtwind");
+
+/// Runs a story that may fail with words.
+type Story = anyhow::Result<()>;

@@ -1,0 +1,191 @@
+//! Promise 1: a watcher's desired converges to the hub's.
+
+use std::time::Duration;
+
+use modtwin_testkit::gateway::DEVICE;
+use modtwin_testkit::patience::{LONG, Look, until};
+use modtwin_testkit::stage::{Stage, object};
+use serde_json::{Value, json};
+
+use crate::{MODTWIND, Story};
+
+const M: &str = "m01";
+
+/// Waits until the stream says what the hub has, and nothing stale is left.
+async fn converges(
+    stage: &mut Stage,
+    spectator: &mut modtwin_testkit::spectator::Spectator,
+) -> Story {
+    let expected = object(stage.at_hub(M, "desired").await?)?;
+    spectator.wait_desired(&expected).await?;
+    let snapshot = stage.client().snapshot(M).await?;
+    assert_eq!(snapshot.desired, Some(expected));
+    Ok(())
+}
+
+#[tokio::test]
+async fn patches_lost_doubled_and_overtaken_leave_the_watcher_with_the_hubs_values() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let mut spectator = stage.watch(M).await?;
+    for (kind, more) in [
+        ("lose-desired", json!({"chance": 0.4})),
+        ("duplicate-desired", json!({"chance": 0.5})),
+        ("reorder-desired", json!({"chance": 0.5, "ms": 50})),
+    ] {
+        stage.fault(kind, M, more).await?;
+        for n in 0..40 {
+            let key = format!("{kind}-{}", n % 5);
+            let value = if n % 7 == 6 { Value::Null } else { json!({"n": n}) };
+            stage.change(M, json!({ key: value, "n": n })).await?;
+        }
+        stage.service.clear_faults().await?;
+        // The last patch of the round may be the one that was lost: the next shows the gap.
+        stage.change(M, json!({"round": kind})).await?;
+        converges(&mut stage, &mut spectator).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_gap_leads_to_a_fetch_on_the_same_connection() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let mut spectator = stage.watch(M).await?;
+    let (fetches, connects) =
+        (stage.count(M, "twin_gets").await?, stage.count(M, "connects").await?);
+    stage.fault("lose-desired", M, json!({"count": 3})).await?;
+    for n in 1..=3 {
+        stage.change(M, json!({ format!("lost{n}"): n })).await?;
+    }
+    let version = stage.change(M, json!({"seen": true})).await?;
+    spectator.wait_version(version).await?;
+    converges(&mut stage, &mut spectator).await?;
+    assert_eq!(stage.count(M, "twin_gets").await?, fetches + 1);
+    assert_eq!(stage.count(M, "connects").await?, connects);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_missed_during_an_outage_of_the_hub_is_caught_up() -> Story {
+    let mut stage = Stage::start(MODTWIND, 3).await?;
+    let mut spectator = stage.watch(M).await?;
+    stage.change(M, json!({"before": 1, "doomed": true})).await?;
+    stage.hub.kill()?;
+    stage
+        .gateway
+        .wait_for("every module to notice", |status| {
+            status.modules.iter().all(|module| module.hub.state != modtwin_api::HubState::Connected)
+        })
+        .await?;
+    let snapshot = stage.client().snapshot(M).await?;
+    assert!(snapshot.stale);
+    // The hub is back, but not for the gateway: its connections are cut at once.
+    stage.hub.restart().await?;
+    let refuse = json!({"kind": "refuse", "device": DEVICE, "code": 3});
+    stage.service = stage.hub.service()?;
+    stage.service.fault(refuse).await?;
+    for n in 0..10 {
+        stage.change(M, json!({"missed": n, "doomed": null, format!("k{n}"): n})).await?;
+    }
+    stage.service.clear_faults().await?;
+    stage.gateway.wait_connected(3).await?;
+    converges(&mut stage, &mut spectator).await
+}
+
+#[tokio::test]
+async fn a_twin_deleted_and_created_again_is_a_reset_of_a_higher_generation() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let mut spectator = stage.watch(M).await?;
+    for n in 0..5 {
+        stage.change(M, json!({"n": n, "old": true})).await?;
+    }
+    converges(&mut stage, &mut spectator).await?;
+    let before = spectator.look(|seen| seen.revision()).unwrap();
+
+    stage.fault("recreate", M, json!({})).await?;
+    spectator.wait("the first reset", |seen| seen.resets == 1).await?;
+    converges(&mut stage, &mut spectator).await?;
+    let between = spectator.look(|seen| seen.revision()).unwrap();
+    assert!(between.generation > before.generation && between.version < before.version);
+
+    stage.change(M, json!({"second": "life"})).await?;
+    converges(&mut stage, &mut spectator).await?;
+    let path = format!("/devices/{DEVICE}/modules/{M}");
+    stage.service.call(hyper_method("DELETE"), &path, None).await?;
+    stage.service.create_module_by_authority(DEVICE, M).await?;
+    spectator.wait("the second reset", |seen| seen.resets == 2).await?;
+    stage.change(M, json!({"third": "life"})).await?;
+    converges(&mut stage, &mut spectator).await?;
+    let after = spectator.look(|seen| seen.revision()).unwrap();
+    assert!(after.generation > between.generation);
+    Ok(())
+}
+
+#[tokio::test]
+async fn twenty_forced_reconnects_with_changes_between_end_equal_each_with_a_fetch() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let mut spectator = stage.watch(M).await?;
+    for n in 0..20 {
+        let connects = stage.count(M, "connects").await?;
+        stage.change(M, json!({"before": n})).await?;
+        stage.fault("drop", M, json!({})).await?;
+        stage.change(M, json!({"after": n, format!("k{}", n % 3): n})).await?;
+        until("a new connection", LONG, async || {
+            let found = stage.count(M, "connects").await?;
+            Ok(if found > connects { Look::Found(()) } else { Look::NotYet(found.to_string()) })
+        })
+        .await?;
+    }
+    converges(&mut stage, &mut spectator).await?;
+    // The session that stands now has fetched before it was shown as connected.
+    stage.gateway.wait_connected(1).await?;
+    let connects = stage.count(M, "connects").await?;
+    let fetches = stage.count(M, "twin_gets").await?;
+    assert!(connects >= 21, "{connects}");
+    // A session that is cut before it could ask is the one exception.
+    assert!(fetches + 2 >= connects, "{fetches} fetches in {connects} sessions");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hub_that_goes_silent_is_noticed_and_caught_up_with() -> Story {
+    let mut stage = Stage::build(MODTWIND, 1).await?;
+    stage.gateway.hub_options.push_str("keep-alive = \"5s\"\n");
+    stage.start_daemon().await?;
+    stage.gateway.wait_connected(1).await?;
+    let mut spectator = stage.watch(M).await?;
+    stage.fault("blackhole", M, json!({})).await?;
+    stage.change(M, json!({"unheard": true})).await?;
+    spectator
+        .wait("the silence to be noticed", |seen| {
+            seen.hub.last().is_some_and(|hub| hub.0 != modtwin_api::HubState::Connected)
+        })
+        .await?;
+    stage.service.clear_faults().await?;
+    converges(&mut stage, &mut spectator).await
+}
+
+/// How long a quiet moment is in which nothing more may come.
+const QUIET: Duration = Duration::from_millis(300);
+
+#[tokio::test]
+async fn a_change_outside_the_watched_paths_says_nothing() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let options = modtwin_client::WatchOptions {
+        paths: vec!["/mine".to_owned()],
+        ..modtwin_client::WatchOptions::default()
+    };
+    let mut watch = stage.client().watch(M, &options).await?;
+    assert!(matches!(watch.next().await?, Some(modtwin_api::Event::Snapshot(_))));
+    stage.change(M, json!({"yours": 1})).await?;
+    let version = stage.change(M, json!({"mine": 1, "yours": 2})).await?;
+    match watch.next().await? {
+        Some(modtwin_api::Event::Desired(event)) => {
+            assert_eq!(event.desired, object(json!({"mine": 1}))?);
+            assert_eq!(event.version, version);
+        }
+        other => panic!("expected the change of `mine`, found {other:?}"),
+    }
+    stage.change(M, json!({"yours": 3})).await?;
+    assert!(tokio::time::timeout(QUIET, watch.next()).await.is_err());
+    Ok(())
+}
