@@ -39,12 +39,24 @@ const DEVELOPMENT: [(&str, &[&str]); 6] = [
     ("iothub-emulator", &[]),
     (
         "modtwin-testkit",
-        &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials", "modtwin-session"],
+        &[
+            "modtwin-api",
+            "modtwin-client",
+            "modtwin-core",
+            "modtwin-credentials",
+            "modtwin-session",
+        ],
     ),
     ("modtwin-demo", &["modtwin-api", "modtwin-client", "modtwin-credentials", "modtwin-testkit"]),
     (
         "modtwin-bench",
-        &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials", "modtwin-testkit"],
+        &[
+            "modtwin-api",
+            "modtwin-client",
+            "modtwin-core",
+            "modtwin-credentials",
+            "modtwin-testkit",
+        ],
     ),
     ("xtask", &[]),
     ("modtwin-tests", &[]),

@@ -28,9 +28,12 @@ impl TextFile {
         self.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).collect()
     }
 
-    /// Says whether the file is a module's unit tests, kept beside it (`foo/tests.rs`).
+    /// Says whether the file is a module's unit tests, kept beside it (`foo/tests.rs`, or a file in
+    /// `foo/tests/`).
     fn is_unit_tests(&self) -> bool {
-        self.path.contains("/src/") && self.path.ends_with("/tests.rs")
+        self.path.split_once("/src/").is_some_and(|(_, inside)| {
+            inside.ends_with("/tests.rs") || inside == "tests.rs" || inside.contains("/tests/")
+        })
     }
 
     /// Says whether the file is a test program's: under a `tests` folder.

@@ -1,34 +1,36 @@
 //! The loop of one session: an event in, the core's effects out.
+//!
+//! Owns the order in which events are taken. Performing the effects is in `effects`, what the log
+//! hears in `log`.
+
+mod effects;
+mod log;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_core::message::{Request, RequestId};
-use modtwin_core::session::{AckRefused, Effect, Notice, Session, Status, Taken};
+use modtwin_core::session::{AckRefused, Session, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
-use modtwin_wire::{Inbound, SUBSCRIPTIONS};
+use modtwin_wire::Inbound;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{Instrument as _, debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use crate::credential::Credential;
 use crate::handle::{AckError, Acknowledgement, Command, ReportError};
-use crate::link::{ConnectRequest, Epoch, InboundMessage, LinkStatus};
+use crate::link::{Epoch, InboundMessage, LinkStatus};
 use crate::log_limit::LogLimit;
-use crate::publish::{Clock, Surroundings, as_of, view};
+use crate::publish::{Clock, Surroundings};
 use crate::seat::{Ends, load, wall_time};
-use crate::store::{StoreError, StoredTwin, to_stored_ms};
-use crate::stored::{from_stored, to_stored};
+use crate::store::{StoreError, to_stored_ms};
+use crate::stored::from_stored;
 use crate::waiters::{StoredWaiter, Waiters};
 
 /// How many inbound messages are taken before the view is published and others get their turn.
 const MESSAGES_AT_ONCE: usize = 64;
 /// How long the last write may take when the session ends.
 const LAST_SAVE: Duration = Duration::from_secs(3);
-/// The part of a token's life after which it is renewed, in percent.
-const TOKEN_LIFE_USED: u32 = 80;
 
 /// What can happen to a session.
 #[derive(Debug)]
@@ -233,188 +235,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Performs all effects, then publishes once.
-    fn perform(&mut self) {
-        while let Some(effect) = self.session.poll_effect() {
-            match effect {
-                Effect::Connect => self.prepare_connect(),
-                Effect::Subscribe => self.ends.ports.link.subscribe(&SUBSCRIPTIONS),
-                Effect::Send { id, request } => self.send(id, &request),
-                Effect::Disconnect => {
-                    self.ends.epoch += 1;
-                    self.ends.ports.link.disconnect();
-                }
-                Effect::Save => self.begin_save(),
-                Effect::Changed => self.view_changed = true,
-                Effect::Stored { through } => {
-                    let version = self.reported_version();
-                    self.waiters.stored(through, version);
-                }
-                Effect::NotStored { through } => {
-                    let problem = self.around.storage_problem.clone().unwrap_or_default();
-                    self.waiters.not_stored(through, &StoreError(problem));
-                }
-                Effect::Accepted { through, keys, version } => {
-                    self.waiters.accepted_keys(through, &keys, version);
-                }
-                Effect::Rejected { through, refused } => {
-                    warn!(
-                        key = refused.key,
-                        status = refused.status,
-                        message = refused.message,
-                        "hub refused a reported key, which is quarantined until it is reported anew"
-                    );
-                    self.waiters.rejected(through, &refused);
-                }
-                Effect::Notice(notice) => {
-                    if matches!(notice, Notice::Synced { .. }) {
-                        self.ends.ports.governor.note_reached();
-                    }
-                    self.log(&notice);
-                }
-            }
-        }
-        self.publish();
-    }
-
-    fn publish(&mut self) {
-        if !std::mem::take(&mut self.view_changed) {
-            return;
-        }
-        self.log_status();
-        self.ends.connects = self.around.earlier_connects + self.session.connects();
-        let (session, around) = (&self.session, &self.around);
-        self.ends.view.send_if_modified(|published| {
-            let next = view(published, session, around);
-            let modified = **published != next;
-            if modified {
-                *published = Arc::new(next);
-            }
-            modified
-        });
-    }
-
-    /// Logs what is news: not every attempt, but every change of why there is no connection.
-    fn log_status(&mut self) {
-        let Status { state, reason, detail, .. } = self.session.status().clone();
-        if state == HubState::Connecting {
-            return;
-        }
-        let news = (state, reason, detail.unwrap_or_default());
-        if news == self.last_logged {
-            return;
-        }
-        let detail = &news.2;
-        match state {
-            HubState::Connecting => {}
-            HubState::Connected if reason == Reason::Ok => info!("connected to the hub"),
-            HubState::Connected => {
-                warn!(%reason, detail, "connected to the hub, which holds us up")
-            }
-            HubState::Disconnected if reason == Reason::Stopping => info!("stopping"),
-            HubState::Disconnected => warn!(%reason, detail, "not connected, will try again"),
-            HubState::Disabled => error!(%reason, detail, "disabled until this is mended"),
-        }
-        self.last_logged = news;
-    }
-
-    /// Waits for its turn and reads the credential, off the loop.
-    fn prepare_connect(&mut self) {
-        self.ends.epoch += 1;
-        let epoch = Epoch(self.ends.epoch);
-        let governor = self.ends.ports.governor.clone();
-        let credentials = Arc::clone(&self.ends.ports.credentials);
-        let prepare = async move {
-            governor.admit().await;
-            let span = tracing::Span::current();
-            let load = move || span.in_scope(|| credentials.load());
-            let loaded = tokio::task::spawn_blocking(load).await;
-            let credential = loaded.unwrap_or_else(|_panicked| {
-                Err(Fault::new(Reason::Config, "reading the credential failed unexpectedly"))
-            });
-            Job::Prepared(epoch, credential)
-        };
-        self.jobs.spawn(prepare.in_current_span());
-    }
-
-    fn prepared(&mut self, epoch: Epoch, credential: Result<Credential, Fault>) {
-        if epoch.0 != self.ends.epoch {
-            return;
-        }
-        let credential = match credential {
-            Ok(credential) => credential,
-            Err(fault) => return self.session.handle_failed(self.around.clock.now(), fault),
-        };
-        self.around.credential_expires = Some(credential.expires());
-        self.renew_at = match &credential {
-            Credential::Token { expires, .. } => expires
-                .duration_since(SystemTime::now())
-                .ok()
-                .map(|left| Instant::now() + left * TOKEN_LIFE_USED / 100),
-            Credential::X509 { .. } => None,
-        };
-        let config = &self.ends.config;
-        let request = ConnectRequest {
-            epoch,
-            host: config.dial_host.clone(),
-            port: config.port,
-            trusted_ca: config.trusted_ca.clone(),
-            client_id: modtwin_wire::client_id(&config.device, &config.module),
-            user_name: modtwin_wire::user_name(
-                &config.hub_host,
-                &config.device,
-                &config.module,
-                &config.api_version,
-                config.model_id.as_deref(),
-            ),
-            credential,
-            keep_alive: config.keep_alive,
-            time_limit: config.connect_limit,
-        };
-        self.ends.ports.link.connect(request);
-    }
-
-    fn send(&mut self, id: RequestId, request: &Request) {
-        let outbound = modtwin_wire::encode(id, request);
-        self.ends.ports.link.publish(&outbound.topic, outbound.payload);
-    }
-
-    fn to_save(&self) -> StoredTwin {
-        let as_of = as_of(&self.session, &self.around).map(to_stored_ms);
-        to_stored(self.session.durable(), as_of)
-    }
-
-    fn begin_save(&mut self) {
-        let stored = self.to_save();
-        let store = Arc::clone(&self.ends.ports.store);
-        self.jobs.spawn(async move {
-            let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
-            Job::Saved(saved.unwrap_or_else(|_panicked| {
-                Err(StoreError("writing the state failed unexpectedly".to_owned()))
-            }))
-        });
-    }
-
-    fn saved(&mut self, written: Result<u64, StoreError>) {
-        let good = written.is_ok();
-        match written {
-            Ok(bytes) => {
-                if self.around.storage_problem.take().is_some() {
-                    info!("the state directory can be written again");
-                    self.view_changed = true;
-                }
-                debug!(bytes, "state saved");
-            }
-            Err(error) => {
-                if self.around.storage_problem.is_none() {
-                    error!(%error, "state can't be written, reports are refused until it can");
-                }
-                self.around.storage_problem = Some(error.to_string());
-            }
-        }
-        self.session.handle_saved(self.around.clock.now(), good);
-    }
-
     fn job_failed(&mut self, error: &JoinError) {
         // Jobs only await blocking threads, whose panics they report themselves.
         warn!(%error, "a job of the session ended unexpectedly");
@@ -435,50 +255,6 @@ impl<'a> Driver<'a> {
             };
             self.handle(Event::Job(job));
             self.perform();
-        }
-    }
-
-    fn reported_version(&self) -> u64 {
-        self.session.twin().reported.as_ref().map_or(0, |section| section.version)
-    }
-
-    fn log(&mut self, notice: &Notice) {
-        if let Notice::Synced { version } = notice {
-            debug!(version, "twin in step");
-            return;
-        }
-        let Some(dropped) = self.log_limit.permit() else {
-            return;
-        };
-        match notice {
-            Notice::Synced { .. } => {}
-            Notice::Gap { known, found } => {
-                info!(known, found, dropped, "desired versions missed, fetching the twin");
-            }
-            Notice::NewGeneration { generation } => {
-                warn!(
-                    generation,
-                    dropped, "the twin began anew: created again, or older data after a failover"
-                );
-            }
-            Notice::ReportedLost => {
-                warn!(dropped, "the hub has lost reported values, sending them again");
-            }
-            Notice::ReportUnanswered => {
-                warn!(
-                    dropped,
-                    "no answer to a report, fetching the twin to see whether it arrived"
-                );
-            }
-            Notice::ReportDivided => {
-                warn!(
-                    dropped,
-                    "the hub refused a report, sending its keys in parts to find the one"
-                );
-            }
-            Notice::TooManyPatches => {
-                warn!(dropped, "more desired patches than can wait for a fetch, fetching again");
-            }
         }
     }
 }

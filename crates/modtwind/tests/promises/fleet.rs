@@ -2,7 +2,7 @@
 
 use modtwin_api::{HubReason, HubState};
 use modtwin_client::Wait;
-use modtwin_credentials::authority::{AuthorityOptions, CertificateAuthority};
+use modtwin_credentials::authority::CertificateAuthority;
 use modtwin_credentials::request::KeyKind;
 use modtwin_testkit::gateway::{DEVICE, Gateway, Validity};
 use modtwin_testkit::stage::{Stage, module, name, object};
@@ -11,7 +11,9 @@ use serde_json::json;
 use crate::{MODTWIND, Story};
 
 fn authority(name: &str, kind: KeyKind) -> CertificateAuthority {
-    AUTHORITY(name, kind)
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let now = std::time::SystemTime::now();
+    CertificateAuthority::create(name, kind, now - 60 * day..now + 3650 * day).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

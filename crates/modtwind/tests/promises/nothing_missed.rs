@@ -110,7 +110,7 @@ async fn a_twin_deleted_and_created_again_is_a_reset_of_a_higher_generation() ->
     stage.change(M, json!({"second": "life"})).await?;
     converges(&mut stage, &mut spectator).await?;
     let path = format!("/devices/{DEVICE}/modules/{M}");
-    stage.service.call(hyper_method("DELETE"), &path, None).await?;
+    stage.service.call(hyper::Method::DELETE, &path, None).await?;
     stage.service.create_module_by_authority(DEVICE, M).await?;
     spectator.wait("the second reset", |seen| seen.resets == 2).await?;
     stage.change(M, json!({"third": "life"})).await?;

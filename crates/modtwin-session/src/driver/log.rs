@@ -1,0 +1,73 @@
+//! What the log hears of a session: changes of its state, and what the core notices.
+
+use modtwin_core::session::{Notice, Status};
+use modtwin_core::status::{HubState, Reason};
+use tracing::{debug, error, info, warn};
+
+use super::Driver;
+
+impl Driver<'_> {
+    /// Logs what is news: not every attempt, but every change of why there is no connection.
+    pub(super) fn log_status(&mut self) {
+        let Status { state, reason, detail, .. } = self.session.status().clone();
+        if state == HubState::Connecting {
+            return;
+        }
+        let news = (state, reason, detail.unwrap_or_default());
+        if news == self.last_logged {
+            return;
+        }
+        let detail = &news.2;
+        match state {
+            HubState::Connecting => {}
+            HubState::Connected if reason == Reason::Ok => info!("connected to the hub"),
+            HubState::Connected => {
+                warn!(%reason, detail, "connected to the hub, which holds us up")
+            }
+            HubState::Disconnected if reason == Reason::Stopping => info!("stopping"),
+            HubState::Disconnected => warn!(%reason, detail, "not connected, will try again"),
+            HubState::Disabled => error!(%reason, detail, "disabled until this is mended"),
+        }
+        self.last_logged = news;
+    }
+
+    pub(super) fn log(&mut self, notice: &Notice) {
+        if let Notice::Synced { version } = notice {
+            debug!(version, "twin in step");
+            return;
+        }
+        let Some(dropped) = self.log_limit.permit() else {
+            return;
+        };
+        match notice {
+            Notice::Synced { .. } => {}
+            Notice::Gap { known, found } => {
+                info!(known, found, dropped, "desired versions missed, fetching the twin");
+            }
+            Notice::NewGeneration { generation } => {
+                warn!(
+                    generation,
+                    dropped, "the twin began anew: created again, or older data after a failover"
+                );
+            }
+            Notice::ReportedLost => {
+                warn!(dropped, "the hub has lost reported values, sending them again");
+            }
+            Notice::ReportUnanswered => {
+                warn!(
+                    dropped,
+                    "no answer to a report, fetching the twin to see whether it arrived"
+                );
+            }
+            Notice::ReportDivided => {
+                warn!(
+                    dropped,
+                    "the hub refused a report, sending its keys in parts to find the one"
+                );
+            }
+            Notice::TooManyPatches => {
+                warn!(dropped, "more desired patches than can wait for a fetch, fetching again");
+            }
+        }
+    }
+}
