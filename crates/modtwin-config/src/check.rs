@@ -48,10 +48,8 @@ impl Config {
                 }
             }
         }
-        let parsed: Vec<_> = sources
-            .iter()
-            .filter_map(|source| parse(source, &mut problems))
-            .collect();
+        let parsed: Vec<_> =
+            sources.iter().filter_map(|source| parse(source, &mut problems)).collect();
         // What a file that could not be read would have said is unknown, so nothing is missing yet.
         let complete = problems.is_empty();
         let mut joined = Joined::EMPTY;
@@ -71,12 +69,8 @@ impl Config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => {
                 // A file that is not in the order is the folder of drop-ins: it goes last.
-                let rank = |file: &Path| {
-                    order
-                        .iter()
-                        .position(|path| path == file)
-                        .unwrap_or(usize::MAX)
-                };
+                let rank =
+                    |file: &Path| order.iter().position(|path| path == file).unwrap_or(usize::MAX);
                 problems.sort_by_key(|problem| (rank(&problem.file), problem.line));
                 Err(Problems(problems))
             }
@@ -92,11 +86,7 @@ fn parse<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Option<Parsed<'
     let known = problems.len();
     for error in errors {
         let line = error.span().map(|span| lines.line(span.start));
-        let place = Place {
-            file: lines.file,
-            line,
-            key: String::new(),
-        };
+        let place = Place { file: lines.file, line, key: String::new() };
         problems.push(place.problem(ProblemKind::Syntax, error.message()));
     }
     (problems.len() == known).then_some(Parsed { lines, table })
@@ -143,9 +133,7 @@ impl<'a> Joined<'a> {
             replace(&mut self.state, state, RawState::over);
         }
         if let Field::Good(tables) = top.tables("module", "module[]", problems) {
-            let modules = tables
-                .iter()
-                .map(|table| module::read(table, folder, problems));
+            let modules = tables.iter().map(|table| module::read(table, folder, problems));
             self.modules.extend(modules);
         }
     }
@@ -154,10 +142,7 @@ impl<'a> Joined<'a> {
     fn compare_modules(&self, problems: &mut Vec<Problem>) {
         if let Some(excess) = self.modules.get(MAX_MODULES) {
             let found = self.modules.len();
-            let place = Place {
-                key: "module".to_owned(),
-                ..excess.place.clone()
-            };
+            let place = Place { key: "module".to_owned(), ..excess.place.clone() };
             let message = format!("expected at most {MAX_MODULES} modules, found {found}");
             problems.push(place.problem(ProblemKind::TooMany, message));
         }
@@ -181,11 +166,7 @@ impl<'a> Joined<'a> {
             hub: self.hub.finish()?,
             socket: self.socket.finish()?,
             state: self.state.finish()?,
-            modules: self
-                .modules
-                .into_iter()
-                .map(|module| module.module)
-                .collect::<Option<_>>()?,
+            modules: self.modules.into_iter().map(|module| module.module).collect::<Option<_>>()?,
         })
     }
 }

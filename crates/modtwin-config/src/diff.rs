@@ -29,9 +29,7 @@ impl ConfigDiff {
     #[must_use]
     pub fn between(old: &Config, new: &Config) -> Self {
         let pairs = || {
-            new.modules
-                .iter()
-                .filter_map(|module| Some((find(&old.modules, &module.id)?, module)))
+            new.modules.iter().filter_map(|module| Some((find(&old.modules, &module.id)?, module)))
         };
         Self {
             added: missing_from(&old.modules, &new.modules),
@@ -81,11 +79,7 @@ mod tests {
 
     fn config(hub: &str, rest: &str) -> Config {
         let text = format!("[hub]\nhostname = \"h\"\ndevice-id = \"d\"\n{hub}\n{rest}");
-        Config::check(&[Source {
-            path: PathBuf::from("a.toml"),
-            text,
-        }])
-        .unwrap()
+        Config::check(&[Source { path: PathBuf::from("a.toml"), text }]).unwrap()
     }
 
     fn module(id: &str, rest: &str) -> String {
@@ -107,33 +101,21 @@ mod tests {
     #[test]
     fn added_removed_and_changed_modules_are_told_apart() {
         let kept = module("kept", "");
-        let old = config(
-            "",
-            &format!("{kept}{}{}", module("gone", ""), module("more", "")),
-        );
+        let old = config("", &format!("{kept}{}{}", module("gone", ""), module("more", "")));
         let handler = "[[module.handler]]\nname = \"x\"\nuser = \"x\"";
-        let new = config(
-            "",
-            &format!("{kept}{}{}", module("new", ""), module("more", handler)),
-        );
+        let new = config("", &format!("{kept}{}{}", module("new", ""), module("more", handler)));
         let diff = ConfigDiff::between(&old, &new);
         assert_eq!(ids(&diff.added), ["new"]);
         assert_eq!(ids(&diff.removed), ["gone"]);
         assert_eq!(ids(&diff.changed), ["more"]);
-        assert!(
-            diff.reconnect.is_empty(),
-            "handlers are no business of the hub's"
-        );
+        assert!(diff.reconnect.is_empty(), "handlers are no business of the hub's");
         assert!(!diff.hub_changed && !diff.socket_changed && !diff.state_changed);
     }
 
     #[test]
     fn another_credential_or_model_reconnects_that_module_alone() {
         let others = module("other", "");
-        let old = config(
-            "",
-            &format!("{others}{}{}", module("a", ""), module("b", "")),
-        );
+        let old = config("", &format!("{others}{}{}", module("a", ""), module("b", "")));
         let model = module("a", "model-id = \"dtmi:x;1\"");
         let key = "[[module]]\nid = \"b\"\nconnection-string-file = \"b.key\"\n";
         let diff = ConfigDiff::between(&old, &config("", &format!("{others}{model}{key}")));
@@ -145,29 +127,11 @@ mod tests {
     fn each_section_has_a_mark_of_its_own() {
         let old = config("", "");
         let diff = ConfigDiff::between(&old, &config("keep-alive = \"60s\"", ""));
-        assert_eq!(
-            diff,
-            ConfigDiff {
-                hub_changed: true,
-                ..ConfigDiff::default()
-            }
-        );
+        assert_eq!(diff, ConfigDiff { hub_changed: true, ..ConfigDiff::default() });
         let diff = ConfigDiff::between(&old, &config("", "[socket]\nadmin-group = \"x\""));
-        assert_eq!(
-            diff,
-            ConfigDiff {
-                socket_changed: true,
-                ..ConfigDiff::default()
-            }
-        );
+        assert_eq!(diff, ConfigDiff { socket_changed: true, ..ConfigDiff::default() });
         let diff = ConfigDiff::between(&old, &config("", "[state]\ndirectory = \"x\""));
-        assert_eq!(
-            diff,
-            ConfigDiff {
-                state_changed: true,
-                ..ConfigDiff::default()
-            }
-        );
+        assert_eq!(diff, ConfigDiff { state_changed: true, ..ConfigDiff::default() });
         assert!(ConfigDiff::between(&old, &config("keep-alive = \"180s\"", "")).is_empty());
     }
 }

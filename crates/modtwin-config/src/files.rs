@@ -68,14 +68,8 @@ fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| unreadable(&error))?.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden
-            && path
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-        {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
     }
@@ -86,10 +80,7 @@ fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
 /// Reads one file whole.
 fn read(path: &Path) -> Input {
     match read_text(path) {
-        Ok(text) => Input::Text(Source {
-            path: path.to_owned(),
-            text,
-        }),
+        Ok(text) => Input::Text(Source { path: path.to_owned(), text }),
         Err(problem) => Input::Refused(problem),
     }
 }
@@ -102,17 +93,12 @@ fn read_text(path: &Path) -> Result<String, Problem> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err(whole(path, "expected at most 1 MiB, found more"));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let before = error
-            .as_bytes()
-            .get(..error.utf8_error().valid_up_to())
-            .unwrap_or_default();
+        let before = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         Problem {
             line: Some(1 + before.iter().filter(|byte| **byte == b'\n').count()),
             kind: ProblemKind::Syntax,

@@ -123,11 +123,7 @@ pub(crate) fn tables_with(name: &str) -> Vec<String> {
 /// How the header of the table at `path` is written.
 fn header(path: &str) -> String {
     let plain = path.replace("[]", "");
-    if path.ends_with("[]") {
-        format!("[[{plain}]]")
-    } else {
-        format!("[{plain}]")
-    }
+    if path.ends_with("[]") { format!("[[{plain}]]") } else { format!("[{plain}]") }
 }
 
 const fn key(
@@ -136,12 +132,7 @@ const fn key(
     default: KeyDefault,
     summary: &'static str,
 ) -> Key {
-    Key {
-        path,
-        value,
-        default,
-        summary,
-    }
+    Key { path, value, default, summary }
 }
 
 use KeyDefault::{Described, Optional, Required, Value};
@@ -149,24 +140,9 @@ use KeyType::{Choice, File, Path, Pointers, Port, Table, Tables, Text, Texts};
 
 const KEYS: &[Key] = &[
     key("hub", Table, Required, "The hub, and how to reach it."),
-    key(
-        "hub.hostname",
-        Text,
-        Required,
-        "The hub's name, such as contoso.azure-devices.net.",
-    ),
-    key(
-        "hub.device-id",
-        Text,
-        Required,
-        "The device whose modules these are.",
-    ),
-    key(
-        "hub.transport",
-        Choice(&["mqtt", "websocket"]),
-        Value("mqtt"),
-        "What MQTT runs over.",
-    ),
+    key("hub.hostname", Text, Required, "The hub's name, such as contoso.azure-devices.net."),
+    key("hub.device-id", Text, Required, "The device whose modules these are."),
+    key("hub.transport", Choice(&["mqtt", "websocket"]), Value("mqtt"), "What MQTT runs over."),
     key(
         "hub.port",
         Port,
@@ -189,35 +165,19 @@ const KEYS: &[Key] = &[
         "hub.keep-alive",
         // The hub ends a link at 1.5 times the client's value and takes no more than 1177 s
         // ("Communicate with an IoT hub using the MQTT protocol", default keep-alive timeout).
-        KeyType::Duration {
-            min: Duration::from_secs(5),
-            max: Duration::from_secs(1177),
-        },
+        KeyType::Duration { min: Duration::from_secs(5), max: Duration::from_secs(1177) },
         Value("180s"),
         "MQTT's keep-alive, in whole seconds.",
     ),
-    key(
-        "hub.api-version",
-        Text,
-        Value("2021-04-12"),
-        "The api-version in the user name.",
-    ),
+    key("hub.api-version", Text, Value("2021-04-12"), "The api-version in the user name."),
     key(
         "hub.retry-delay",
-        KeyType::Duration {
-            min: Duration::from_millis(10),
-            max: Duration::from_secs(60),
-        },
+        KeyType::Duration { min: Duration::from_millis(10), max: Duration::from_secs(60) },
         Value("1s"),
         "The base that every wait before a retry is a multiple of.",
     ),
     key("socket", Table, Optional, "The local socket."),
-    key(
-        "socket.path",
-        Path,
-        Value("/run/modtwin/modtwin.sock"),
-        "Where the socket is made.",
-    ),
+    key("socket.path", Path, Value("/run/modtwin/modtwin.sock"), "Where the socket is made."),
     key(
         "socket.admin-group",
         Text,
@@ -225,36 +185,16 @@ const KEYS: &[Key] = &[
         "The group whose members may ask for everything.",
     ),
     key("state", Table, Optional, "Where state is kept."),
-    key(
-        "state.directory",
-        Path,
-        Value("/var/lib/modtwin"),
-        "The folder with one folder a module.",
-    ),
-    key(
-        "module[]",
-        Tables,
-        Optional,
-        "A module identity; at most 20.",
-    ),
-    key(
-        "module[].id",
-        Text,
-        Required,
-        "The module's id in the hub's registry.",
-    ),
+    key("state.directory", Path, Value("/var/lib/modtwin"), "The folder with one folder a module."),
+    key("module[]", Tables, Optional, "A module identity; at most 20."),
+    key("module[].id", Text, Required, "The module's id in the hub's registry."),
     key(
         "module[].certificate",
         File,
         Optional,
         "A PEM certificate with CN=<device>/<module>, followed by its intermediates.",
     ),
-    key(
-        "module[].private-key",
-        File,
-        Optional,
-        "The certificate's private key, PEM.",
-    ),
+    key("module[].private-key", File, Optional, "The certificate's private key, PEM."),
     key(
         "module[].private-key-password-file",
         File,
@@ -279,42 +219,12 @@ const KEYS: &[Key] = &[
         Value("none"),
         "Whether what handlers acknowledge is reported as ac, av and ad.",
     ),
-    key(
-        "module[].model-id",
-        Text,
-        Optional,
-        "The Plug and Play model to announce, a DTMI.",
-    ),
-    key(
-        "module[].handler[]",
-        Tables,
-        Optional,
-        "A local process that may use the module.",
-    ),
-    key(
-        "module[].handler[].name",
-        Text,
-        Required,
-        "The handler's name, unique in its module.",
-    ),
-    key(
-        "module[].handler[].user",
-        Text,
-        Optional,
-        "The system user that it runs as.",
-    ),
-    key(
-        "module[].handler[].group",
-        Text,
-        Optional,
-        "A system group that it runs with.",
-    ),
-    key(
-        "module[].handler[].unit",
-        Text,
-        Optional,
-        "The systemd unit that it belongs to.",
-    ),
+    key("module[].model-id", Text, Optional, "The Plug and Play model to announce, a DTMI."),
+    key("module[].handler[]", Tables, Optional, "A local process that may use the module."),
+    key("module[].handler[].name", Text, Required, "The handler's name, unique in its module."),
+    key("module[].handler[].user", Text, Optional, "The system user that it runs as."),
+    key("module[].handler[].group", Text, Optional, "A system group that it runs with."),
+    key("module[].handler[].unit", Text, Optional, "The systemd unit that it belongs to."),
     key(
         "module[].handler[].watch",
         Pointers,
@@ -327,18 +237,10 @@ const KEYS: &[Key] = &[
         Described("everything"),
         "Which reported properties it may write.",
     ),
-    key(
-        "module[].handler[].methods",
-        Texts,
-        Described("none"),
-        "The direct methods it answers.",
-    ),
+    key("module[].handler[].methods", Texts, Described("none"), "The direct methods it answers."),
     key(
         "module[].handler[].ack-timeout",
-        KeyType::Duration {
-            min: Duration::from_millis(10),
-            max: Duration::from_secs(86_400),
-        },
+        KeyType::Duration { min: Duration::from_millis(10), max: Duration::from_secs(86_400) },
         Described("as long as it likes"),
         "How long it may take to acknowledge a change.",
     ),

@@ -210,12 +210,7 @@ mod tests {
         let folder = Path::new("/run/credentials/modtwind.service");
         assert_eq!(file.resolve(Some(folder)), Ok(folder.join("module01.pem")));
         let error = file.resolve(None).unwrap_err();
-        assert_eq!(
-            error,
-            FileRefError::NoFolder {
-                name: "module01.pem".to_owned()
-            }
-        );
+        assert_eq!(error, FileRefError::NoFolder { name: "module01.pem".to_owned() });
         assert_eq!(file.to_string(), "credential:module01.pem");
     }
 

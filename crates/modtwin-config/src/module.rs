@@ -37,9 +37,7 @@ pub(crate) fn read<'a>(
     let acknowledge = table
         .text("acknowledge", problems, values::acknowledge)
         .or_default("module[].acknowledge", values::acknowledge);
-    let model_id = table
-        .text("model-id", problems, values::model_id)
-        .optional();
+    let model_id = table.text("model-id", problems, values::model_id).optional();
     let handlers = handlers(table, problems);
     let finish = || {
         Some(Module {
@@ -50,11 +48,7 @@ pub(crate) fn read<'a>(
             handlers: handlers?,
         })
     };
-    ReadModule {
-        place: table.place_of("id"),
-        module: finish(),
-        id,
-    }
+    ReadModule { place: table.place_of("id"), module: finish(), id }
 }
 
 const CERTIFICATE: &str = "certificate";
@@ -66,25 +60,10 @@ const SHARED_ACCESS_KEY_FILE: &str = "shared-access-key-file";
 /// Reads the keys of the three kinds of credential, of which there must be exactly one.
 fn credential(table: &Table<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Option<Credential> {
     let mut file = |name| table.text(name, problems, |text| values::file(folder, text));
-    let [
-        certificate,
-        private_key,
-        password_file,
-        connection_string,
-        key,
-    ] = [
-        CERTIFICATE,
-        PRIVATE_KEY,
-        PASSWORD_FILE,
-        CONNECTION_STRING_FILE,
-        SHARED_ACCESS_KEY_FILE,
-    ]
-    .map(&mut file);
-    let x509 = X509 {
-        certificate,
-        private_key,
-        password_file,
-    };
+    let [certificate, private_key, password_file, connection_string, key] =
+        [CERTIFICATE, PRIVATE_KEY, PASSWORD_FILE, CONNECTION_STRING_FILE, SHARED_ACCESS_KEY_FILE]
+            .map(&mut file);
+    let x509 = X509 { certificate, private_key, password_file };
     let kinds = [
         x509.first_key(),
         written(&connection_string, CONNECTION_STRING_FILE),
@@ -107,9 +86,9 @@ fn credential(table: &Table<'_>, folder: &Path, problems: &mut Vec<Problem>) -> 
             ));
             None
         }
-        (Some(CONNECTION_STRING_FILE), None) => connection_string
-            .optional()?
-            .map(Credential::ConnectionStringFile),
+        (Some(CONNECTION_STRING_FILE), None) => {
+            connection_string.optional()?.map(Credential::ConnectionStringFile)
+        }
         (Some(SHARED_ACCESS_KEY_FILE), None) => {
             key.optional()?.map(Credential::SharedAccessKeyFile)
         }
@@ -160,9 +139,7 @@ impl X509 {
 
 /// Reads the handlers of a module; none where a problem was noted.
 fn handlers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Vec<Handler>> {
-    let tables = table
-        .tables("handler", "module[].handler[]", problems)
-        .or_else(Vec::new)?;
+    let tables = table.tables("handler", "module[].handler[]", problems).or_else(Vec::new)?;
     let mut names: Vec<(String, Place<'_>)> = Vec::new();
     let mut handlers = Vec::new();
     let known = problems.len();
@@ -173,10 +150,7 @@ fn handlers(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Vec<Handle
             match names.iter().find(|(taken, _)| taken == name) {
                 Some((_, first)) => problems.push(place.problem(
                     ProblemKind::Conflict,
-                    format!(
-                        "{name:?} is taken by the handler on line {}",
-                        first.line.unwrap_or(0)
-                    ),
+                    format!("{name:?} is taken by the handler on line {}", first.line.unwrap_or(0)),
                 )),
                 None => names.push((name.clone(), place)),
             }
@@ -192,15 +166,9 @@ fn handler(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<(String, Op
     let name = required(table, "name", problems, values::handler_name);
     let principal = principal(table, problems);
     let everything = || Pointer::parse("").map(|all| vec![all]).unwrap_or_default();
-    let watch = table
-        .texts("watch", problems, values::pointer)
-        .or_else(everything);
-    let report = table
-        .texts("report", problems, values::pointer)
-        .or_else(everything);
-    let methods = table
-        .texts("methods", problems, values::method)
-        .or_else(Vec::new);
+    let watch = table.texts("watch", problems, values::pointer).or_else(everything);
+    let report = table.texts("report", problems, values::pointer).or_else(everything);
+    let methods = table.texts("methods", problems, values::method).or_else(Vec::new);
     let ack_timeout = table.duration("ack-timeout", problems).optional();
     let name = name?;
     let finish = || {
@@ -222,11 +190,7 @@ fn principal(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Principal
     let user = table.text("user", problems, values::account);
     let group = table.text("group", problems, values::account);
     let unit = table.text("unit", problems, values::unit);
-    let kinds = [
-        written(&user, "user"),
-        written(&group, "group"),
-        written(&unit, "unit"),
-    ];
+    let kinds = [written(&user, "user"), written(&group, "group"), written(&unit, "unit")];
     let mut kinds = kinds.into_iter().flatten();
     match (kinds.next(), kinds.next()) {
         (None, _) => {
@@ -236,11 +200,7 @@ fn principal(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Principal
         }
         (Some(first), Some(second)) => {
             let message = format!("excludes {first}: expected one of user, group and unit");
-            problems.push(
-                table
-                    .place_of(second)
-                    .problem(ProblemKind::Conflict, message),
-            );
+            problems.push(table.place_of(second).problem(ProblemKind::Conflict, message));
             None
         }
         (Some("user"), None) => user.optional()?.map(Principal::User),

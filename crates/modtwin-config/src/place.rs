@@ -17,10 +17,7 @@ pub(crate) struct Lines<'a> {
 impl<'a> Lines<'a> {
     pub(crate) fn new(file: &'a Path, text: &str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self {
-            file,
-            starts: breaks.map(|(at, _)| at + 1).collect(),
-        }
+        Self { file, starts: breaks.map(|(at, _)| at + 1).collect() }
     }
 
     /// The line that byte `offset` is on, counted from 1.
@@ -39,10 +36,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     pub(crate) fn problem(&self, kind: ProblemKind, fault: impl Into<Fault>) -> Problem {
-        let Fault {
-            message,
-            suggestion,
-        } = fault.into();
+        let Fault { message, suggestion } = fault.into();
         Problem {
             file: self.file.to_owned(),
             line: self.line,

@@ -26,34 +26,20 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// The top of a source.
     pub(crate) fn top(lines: &'a Lines<'a>, entries: &'a DeTable<'a>) -> Self {
-        Self {
-            lines,
-            kind: "",
-            path: String::new(),
-            offset: 0,
-            entries,
-        }
+        Self { lines, kind: "", path: String::new(), offset: 0, entries }
     }
 
     /// The table's own place: its header.
     pub(crate) fn place(&self) -> Place<'a> {
         let line = Some(self.lines.line(self.offset));
-        Place {
-            file: self.lines.file,
-            line,
-            key: self.path.clone(),
-        }
+        Place { file: self.lines.file, line, key: self.path.clone() }
     }
 
     /// The place of `name`: its own line, or the table's header where it is absent.
     pub(crate) fn place_of(&self, name: &str) -> Place<'a> {
         let offset = self.entry(name).map_or(self.offset, |(offset, _)| offset);
         let line = Some(self.lines.line(offset));
-        Place {
-            file: self.lines.file,
-            line,
-            key: join(&self.path, name),
-        }
+        Place { file: self.lines.file, line, key: join(&self.path, name) }
     }
 
     /// The string at `name`, read by `parse`.
@@ -87,11 +73,7 @@ impl<'a> Table<'a> {
             Some(DeValue::Integer(number)) => {
                 let port = u16::from_str_radix(number.as_str(), number.radix()).ok();
                 let fault = || Fault::from(format!("expected {}, found {number}", KeyType::Port));
-                self.judged(
-                    name,
-                    port.filter(|port| *port > 0).ok_or_else(fault),
-                    problems,
-                )
+                self.judged(name, port.filter(|port| *port > 0).ok_or_else(fault), problems)
             }
             Some(other) => self.wrong_type(name, other, problems),
         }
@@ -121,19 +103,11 @@ impl<'a> Table<'a> {
                 },
                 other => problems.push(place.problem(
                     ProblemKind::WrongType,
-                    format!(
-                        "expected {}, found {} in it",
-                        self.expected(name),
-                        describe(other)
-                    ),
+                    format!("expected {}, found {} in it", self.expected(name), describe(other)),
                 )),
             }
         }
-        if problems.len() == known {
-            Field::Good(read)
-        } else {
-            Field::Bad
-        }
+        if problems.len() == known { Field::Good(read) } else { Field::Bad }
     }
 
     /// The table at `name`.
@@ -146,13 +120,7 @@ impl<'a> Table<'a> {
             None => Field::Absent,
             Some((offset, DeValue::Table(entries))) => {
                 let path = join(&self.path, name);
-                Field::Good(Table {
-                    lines: self.lines,
-                    kind: name,
-                    path,
-                    offset,
-                    entries,
-                })
+                Field::Good(Table { lines: self.lines, kind: name, path, offset, entries })
             }
             Some((_, other)) => self.wrong_type(name, other, problems),
         }
@@ -176,21 +144,11 @@ impl<'a> Table<'a> {
             let offset = item.span().start;
             match item.get_ref() {
                 DeValue::Table(entries) => {
-                    tables.push(Table {
-                        lines: self.lines,
-                        kind,
-                        path,
-                        offset,
-                        entries,
-                    });
+                    tables.push(Table { lines: self.lines, kind, path, offset, entries });
                 }
                 other => {
                     let line = Some(self.lines.line(offset));
-                    let place = Place {
-                        file: self.lines.file,
-                        line,
-                        key: path,
-                    };
+                    let place = Place { file: self.lines.file, line, key: path };
                     let message = format!("expected a table, found {}", describe(other));
                     problems.push(place.problem(ProblemKind::WrongType, message));
                 }
@@ -207,11 +165,7 @@ impl<'a> Table<'a> {
                 continue;
             }
             let line = Some(self.lines.line(key.span().start));
-            let place = Place {
-                file: self.lines.file,
-                line,
-                key: join(&self.path, name),
-            };
+            let place = Place { file: self.lines.file, line, key: join(&self.path, name) };
             let suggestion = values::nearest(name, key::names_under(self.kind));
             let message = match (&suggestion, key::tables_with(name)) {
                 (None, tables) if !tables.is_empty() => {
@@ -219,13 +173,7 @@ impl<'a> Table<'a> {
                 }
                 _ => "unknown key".to_owned(),
             };
-            problems.push(place.problem(
-                ProblemKind::UnknownKey,
-                Fault {
-                    message,
-                    suggestion,
-                },
-            ));
+            problems.push(place.problem(ProblemKind::UnknownKey, Fault { message, suggestion }));
         }
     }
 
@@ -256,11 +204,7 @@ impl<'a> Table<'a> {
         found: &DeValue<'_>,
         problems: &mut Vec<Problem>,
     ) -> Field<T> {
-        let message = format!(
-            "expected {}, found {}",
-            self.expected(name),
-            describe(found)
-        );
+        let message = format!("expected {}, found {}", self.expected(name), describe(found));
         problems.push(self.place_of(name).problem(ProblemKind::WrongType, message));
         Field::Bad
     }
@@ -276,20 +220,10 @@ impl<'a> Table<'a> {
 /// `name` under `path`, the top being the empty path.
 fn join(path: &str, name: &str) -> String {
     // A key may be any text in TOML; one that is no bare key is shown quoted, on one line.
-    let bare = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let name = if bare {
-        name.to_owned()
-    } else {
-        format!("{name:?}")
-    };
-    if path.is_empty() {
-        name
-    } else {
-        format!("{path}.{name}")
-    }
+    let bare =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let name = if bare { name.to_owned() } else { format!("{name:?}") };
+    if path.is_empty() { name } else { format!("{path}.{name}") }
 }
 
 /// What a value is, for people.

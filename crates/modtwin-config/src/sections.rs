@@ -43,11 +43,8 @@ impl RawHub {
     };
 
     /// Stands for a section that is no table: what it lacks is not worth a problem of its own.
-    pub(crate) const BAD: Self = Self {
-        hostname: Field::Bad,
-        device_id: Field::Bad,
-        ..Self::ABSENT
-    };
+    pub(crate) const BAD: Self =
+        Self { hostname: Field::Bad, device_id: Field::Bad, ..Self::ABSENT };
 
     pub(crate) fn read(table: &Table<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Self {
         table.refuse_unknown(problems);
@@ -87,10 +84,7 @@ impl RawHub {
         let missing = absent.into_iter().filter(|(_, absent)| *absent);
         missing
             .map(|(key, _)| {
-                let place = Place {
-                    key: key.to_owned(),
-                    ..place.clone()
-                };
+                let place = Place { key: key.to_owned(), ..place.clone() };
                 place.problem(ProblemKind::Missing, "missing, and has no default")
             })
             .collect()
@@ -98,9 +92,7 @@ impl RawHub {
 
     /// The section with its defaults; none where a problem was noted.
     pub(crate) fn finish(self) -> Option<Hub> {
-        let transport = self
-            .transport
-            .or_default("hub.transport", values::transport)?;
+        let transport = self.transport.or_default("hub.transport", values::transport)?;
         // "Communicate with an IoT hub using the MQTT protocol": 8883, and 443 for WebSockets.
         let port = match transport {
             Transport::Mqtt => 8883,
@@ -114,9 +106,7 @@ impl RawHub {
             gateway_hostname: self.gateway_hostname.optional()?,
             trusted_ca: self.trusted_ca.optional()?,
             keep_alive: self.keep_alive.or_default(KEEP_ALIVE, keep_alive)?,
-            api_version: self
-                .api_version
-                .or_default("hub.api-version", values::api_version)?,
+            api_version: self.api_version.or_default("hub.api-version", values::api_version)?,
             retry_delay: self
                 .retry_delay
                 .or_default(RETRY_DELAY, |text| values::duration(RETRY_DELAY, text))?,
@@ -139,10 +129,7 @@ pub(crate) struct RawSocket {
 }
 
 impl RawSocket {
-    pub(crate) const ABSENT: Self = Self {
-        path: Field::Absent,
-        admin_group: Field::Absent,
-    };
+    pub(crate) const ABSENT: Self = Self { path: Field::Absent, admin_group: Field::Absent };
 
     pub(crate) fn read(table: &Table<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Self {
         table.refuse_unknown(problems);
@@ -163,9 +150,7 @@ impl RawSocket {
         let path = |text: &str| values::socket_path(Path::new(""), text);
         Some(Socket {
             path: self.path.or_default("socket.path", path)?,
-            admin_group: self
-                .admin_group
-                .or_default("socket.admin-group", values::account)?,
+            admin_group: self.admin_group.or_default("socket.admin-group", values::account)?,
         })
     }
 }
@@ -177,27 +162,19 @@ pub(crate) struct RawState {
 }
 
 impl RawState {
-    pub(crate) const ABSENT: Self = Self {
-        directory: Field::Absent,
-    };
+    pub(crate) const ABSENT: Self = Self { directory: Field::Absent };
 
     pub(crate) fn read(table: &Table<'_>, folder: &Path, problems: &mut Vec<Problem>) -> Self {
         table.refuse_unknown(problems);
-        Self {
-            directory: table.text("directory", problems, |text| values::path(folder, text)),
-        }
+        Self { directory: table.text("directory", problems, |text| values::path(folder, text)) }
     }
 
     pub(crate) fn over(self, earlier: Self) -> Self {
-        Self {
-            directory: self.directory.over(earlier.directory),
-        }
+        Self { directory: self.directory.over(earlier.directory) }
     }
 
     pub(crate) fn finish(self) -> Option<State> {
         let path = |text: &str| values::path(Path::new(""), text);
-        Some(State {
-            directory: self.directory.or_default("state.directory", path)?,
-        })
+        Some(State { directory: self.directory.or_default("state.directory", path)? })
     }
 }

@@ -20,10 +20,7 @@ pub(crate) struct Fault {
 
 impl From<String> for Fault {
     fn from(message: String) -> Self {
-        Self {
-            message,
-            suggestion: None,
-        }
+        Self { message, suggestion: None }
     }
 }
 
@@ -229,9 +226,7 @@ pub(crate) fn model_id(text: &str) -> Result<String, Fault> {
             && part.starts_with(|c: char| ('1'..='9').contains(&c))
             && part.chars().all(|c| c.is_ascii_digit())
     };
-    let parts = text
-        .strip_prefix("dtmi:")
-        .and_then(|rest| rest.split_once(';'));
+    let parts = text.strip_prefix("dtmi:").and_then(|rest| rest.split_once(';'));
     match parts {
         Some((path, number)) if path.split(':').all(segment) && version(number) => {
             Ok(text.to_owned())

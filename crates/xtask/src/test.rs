@@ -62,7 +62,17 @@ const DEMO: Step =
 /// All but the advisories: their database is on the network.
 const LICENCES: Step = Step {
     name: "licences and sources",
-    arguments: &["deny", "--config", ".deny.toml", "check", "licenses", "bans", "sources"],
+    arguments: &[
+        "deny",
+        "--config",
+        ".deny.toml",
+        "--log-level",
+        "error",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ],
     environment: &[],
     counts_tests: false,
 };

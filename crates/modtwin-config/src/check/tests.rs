@@ -11,13 +11,13 @@ use crate::key::{self, KeyDefault, KeyType};
 use crate::model::*;
 use crate::{Problem, ProblemKind, Problems, Source, keys};
 
+mod table;
+mod values;
+
 const HUB: &str = "[hub]\nhostname = \"h\"\ndevice-id = \"d\"\n";
 
 fn source(path: &str, text: &str) -> Source {
-    Source {
-        path: PathBuf::from(path),
-        text: text.to_owned(),
-    }
+    Source { path: PathBuf::from(path), text: text.to_owned() }
 }
 
 fn check(text: &str) -> Result<Config, Problems> {
@@ -29,19 +29,13 @@ fn file(path: &str) -> FileRef {
 }
 
 fn pointers(texts: &[&str]) -> Vec<Pointer> {
-    texts
-        .iter()
-        .map(|text| Pointer::parse(text).unwrap())
-        .collect()
+    texts.iter().map(|text| Pointer::parse(text).unwrap()).collect()
 }
 
 /// The problems of a text as lines, without the file's name.
 fn complaints(text: &str) -> Vec<String> {
     let problems = Config::check(&[source("a", text)]).unwrap_err();
-    problems
-        .iter()
-        .map(|problem| problem.to_string().split_off("a:".len()))
-        .collect()
+    problems.iter().map(|problem| problem.to_string().split_off("a:".len())).collect()
 }
 
 /// The problems of lines put below a sound hub; lines are counted from the first of them.
@@ -52,9 +46,7 @@ fn complaints_below_hub(lines: &str) -> Vec<String> {
         .into_iter()
         .map(|problem| {
             let line = problem.line.map(|line| line - below);
-            Problem { line, ..problem }
-                .to_string()
-                .split_off("a:".len())
+            Problem { line, ..problem }.to_string().split_off("a:".len())
         })
         .collect()
 }
@@ -122,9 +114,7 @@ fn everything() -> Config {
             path: PathBuf::from("/etc/modtwin/modtwin.sock"),
             admin_group: "operators".to_owned(),
         },
-        state: State {
-            directory: PathBuf::from("/srv/modtwin"),
-        },
+        state: State { directory: PathBuf::from("/srv/modtwin") },
         modules: all_modules(),
     }
 }
@@ -169,10 +159,7 @@ fn all_modules() -> Vec<Module> {
             ],
             ..module("module01", x509)
         },
-        module(
-            "module02",
-            Credential::ConnectionStringFile(file("/etc/modtwin/module02.txt")),
-        ),
+        module("module02", Credential::ConnectionStringFile(file("/etc/modtwin/module02.txt"))),
         module(
             "module03",
             Credential::SharedAccessKeyFile(FileRef::Credential("key.3".to_owned())),
@@ -193,14 +180,8 @@ fn a_hub_alone_is_a_config_and_the_rest_has_defaults() {
     assert_eq!(config.hub.keep_alive, Duration::from_secs(180));
     assert_eq!(config.hub.api_version, "2021-04-12");
     assert_eq!(config.hub.retry_delay, Duration::from_secs(1));
-    assert_eq!(
-        (config.hub.gateway_hostname, config.hub.trusted_ca),
-        (None, None)
-    );
-    assert_eq!(
-        config.socket.path,
-        PathBuf::from("/run/modtwin/modtwin.sock")
-    );
+    assert_eq!((config.hub.gateway_hostname, config.hub.trusted_ca), (None, None));
+    assert_eq!(config.socket.path, PathBuf::from("/run/modtwin/modtwin.sock"));
     assert_eq!(config.socket.admin_group, "modtwin");
     assert_eq!(config.state.directory, PathBuf::from("/var/lib/modtwin"));
     assert!(config.modules.is_empty());
@@ -237,10 +218,7 @@ fn an_unknown_key_names_its_line_and_the_nearest_key() {
     );
     assert_eq!(
         complaints_below_hub("[[modules]]\nid = \"m\"\n[\"a\\nb\"]\n"),
-        [
-            "1: modules: unknown key, did you mean module?",
-            "3: \"a\\nb\": unknown key"
-        ]
+        ["1: modules: unknown key, did you mean module?", "3: \"a\\nb\": unknown key"]
     );
 }
 
@@ -257,10 +235,7 @@ fn a_key_under_the_wrong_header_is_told_where_it_belongs() {
 #[test]
 fn all_problems_of_all_files_are_reported_at_once() {
     let problems = Config::check(&[
-        source(
-            "a",
-            "[hub]\nhostname = \"h:1\"\ndevice-id = 7\nport = 0\n[sockt]\n",
-        ),
+        source("a", "[hub]\nhostname = \"h:1\"\ndevice-id = 7\nport = 0\n[sockt]\n"),
         source("b", "[state]\ndirectory = []\n[[module]]\nid = \"$m\"\n"),
     ])
     .unwrap_err();
@@ -278,120 +253,6 @@ fn all_problems_of_all_files_are_reported_at_once() {
         ]
     );
     assert_eq!(problems.count(), 7);
-}
-
-#[test]
-fn durations_have_a_unit_and_a_range() {
-    let complaint = |line: &str| complaints_below_hub(line).join("|");
-    let unit = "expected a number with a unit such as \"30s\", found";
-    for (line, expected) in [
-        (
-            "keep-alive = 180",
-            "expected a string with a unit, such as \"30s\", found the bare number 180".to_owned(),
-        ),
-        (
-            "keep-alive = 1.5",
-            "expected a string with a unit, such as \"30s\", found the bare number 1.5".to_owned(),
-        ),
-        ("keep-alive = \"180\"", format!("{unit} \"180\"")),
-        ("keep-alive = \" 1e3 \"", format!("{unit} \" 1e3 \"")),
-        (
-            "keep-alive = \"4s\"",
-            "expected 5s to 1177s, found \"4s\"".to_owned(),
-        ),
-        (
-            "keep-alive = \"1178s\"",
-            "expected 5s to 1177s, found \"1178s\"".to_owned(),
-        ),
-        (
-            "keep-alive = \"9500ms\"",
-            "expected whole seconds, found \"9500ms\"".to_owned(),
-        ),
-        (
-            "keep-alive = \"\"",
-            "expected a duration, found \"\": value was empty".to_owned(),
-        ),
-    ] {
-        assert_eq!(
-            complaint(line),
-            format!("1: hub.keep-alive: {expected}"),
-            "{line}"
-        );
-    }
-    for line in [
-        "keep-alive = \"5s\"",
-        "keep-alive = \"1177s\"",
-        "keep-alive = \"3min\"",
-    ] {
-        assert!(check(&format!("{HUB}{line}")).is_ok(), "{line}");
-    }
-    for line in [
-        "\"9ms\"",
-        "\"61s\"",
-        "\"99999999999999999999s\"",
-        "\"1 fortnight\"",
-        "\"-1s\"",
-    ] {
-        assert!(complaint(&format!("retry-delay = {line}")).starts_with("1: hub.retry-delay: "));
-    }
-}
-
-#[test]
-fn choices_suggest_the_nearest() {
-    assert_eq!(
-        complaints_below_hub("transport = \"websockets\""),
-        [
-            "1: hub.transport: expected \"mqtt\" or \"websocket\", found \"websockets\", \
-          did you mean websocket?"
-        ]
-    );
-    assert_eq!(
-        complaints_below_hub("transport = \"amqp\""),
-        ["1: hub.transport: expected \"mqtt\" or \"websocket\", found \"amqp\""]
-    );
-}
-
-#[test]
-fn values_that_would_break_something_later_are_refused() {
-    let module = "[[module]]\nid = \"m\"\nshared-access-key-file = \"k\"\n";
-    let handler = format!("{module}[[module.handler]]\nname = \"n\"\n");
-    let long = "x".repeat(108);
-    for bad in [
-        "gateway-hostname = \"https://g\"".to_owned(),
-        "gateway-hostname = \"\"".to_owned(),
-        "api-version = \"a&b\"".to_owned(),
-        "trusted-ca = \"\"".to_owned(),
-        "trusted-ca = \"credential:ca\"".to_owned(),
-        "trusted-ca = \"a\\u0000b\"".to_owned(),
-        "port = 65536".to_owned(),
-        "port = -1".to_owned(),
-        "port = \"8883\"".to_owned(),
-        format!("[socket]\npath = \"/{long}\""),
-        "[socket]\nadmin-group = \"a:b\"".to_owned(),
-        "[socket]\nadmin-group = \"\"".to_owned(),
-        format!("{module}model-id = \"dtmi:a;0\""),
-        format!("{module}model-id = \"dtmi:a_;1\""),
-        format!("{module}model-id = \"dtmi:1a;1\""),
-        format!("{module}model-id = \"urn:a;1\""),
-        format!("{module}acknowledge = \"yes\""),
-        "[[module]]\nid = \"m\"\nshared-access-key-file = \"credential:../x\"".to_owned(),
-        "[[module]]\nid = \"m\"\nshared-access-key-file = \"credential:\"".to_owned(),
-        "[[module]]\nid = \"m\"\nshared-access-key-file = \"credential:..\"".to_owned(),
-        format!("{handler}user = \"u\"\nwatch = [\"hvac\"]"),
-        format!("{handler}user = \"u\"\nwatch = [\"/a~2\"]"),
-        format!("{handler}user = \"u\"\nreport = \"/hvac\""),
-        format!("{handler}user = \"u\"\nreport = [1]"),
-        format!("{handler}user = \"u\"\nmethods = [\"a/b\"]"),
-        format!("{handler}user = \"u\"\nmethods = [\"\"]"),
-        format!("{handler}user = \"u\"\nack-timeout = \"0s\""),
-        format!("{handler}user = \"a b\""),
-        format!("{handler}unit = \"hvac\""),
-        format!("{handler}unit = \".service\""),
-        format!("{handler}unit = \"hvac.timer\""),
-        format!("{module}[[module.handler]]\nname = \"a b\"\nuser = \"u\""),
-    ] {
-        assert_eq!(complaints_below_hub(&bad).len(), 1, "{bad}");
-    }
 }
 
 #[test]
@@ -425,20 +286,13 @@ fn a_module_has_exactly_one_whole_credential() {
 fn a_handler_is_exactly_one_principal() {
     let complain = |lines: &str| {
         let module = "[[module]]\nid = \"m\"\nshared-access-key-file = \"k\"\n";
-        complaints_below_hub(&format!(
-            "{module}[[module.handler]]\nname = \"n\"\n{lines}"
-        ))
+        complaints_below_hub(&format!("{module}[[module.handler]]\nname = \"n\"\n{lines}"))
     };
     let one_of = "expected one of user, group and unit";
-    assert_eq!(
-        complain(""),
-        [format!("4: module[1].handler[1]: {one_of}, found none")]
-    );
+    assert_eq!(complain(""), [format!("4: module[1].handler[1]: {one_of}, found none")]);
     assert_eq!(
         complain("user = \"u\"\nunit = \"u.service\""),
-        [format!(
-            "7: module[1].handler[1].unit: excludes user: {one_of}"
-        )]
+        [format!("7: module[1].handler[1].unit: excludes user: {one_of}")]
     );
 }
 
@@ -462,33 +316,18 @@ fn later_files_win_key_by_key_and_add_modules() {
     let config = Config::check(&[
         source("/x/a.toml", &first),
         source("/x/conf.d/1.toml", &later),
-        source(
-            "/x/conf.d/2.toml",
-            "[hub]\nport = 3\n[socket]\nadmin-group = \"g\"\n",
-        ),
+        source("/x/conf.d/2.toml", "[hub]\nport = 3\n[socket]\nadmin-group = \"g\"\n"),
     ])
     .unwrap();
     assert_eq!(config.hub.port, 3);
     assert_eq!(config.hub.keep_alive, Duration::from_secs(60));
     assert_eq!(config.socket.path, PathBuf::from("/x/conf.d/s"));
     assert_eq!(config.socket.admin_group, "g");
-    let ids: Vec<_> = config
-        .modules
-        .iter()
-        .map(|module| module.id.as_str())
-        .collect();
+    let ids: Vec<_> = config.modules.iter().map(|module| module.id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
-    let keys: Vec<_> = config
-        .modules
-        .into_iter()
-        .map(|module| module.credential)
-        .collect();
+    let keys: Vec<_> = config.modules.into_iter().map(|module| module.credential).collect();
     let key = |path| Credential::SharedAccessKeyFile(file(path));
-    assert_eq!(
-        keys,
-        [key("/x/k"), key("/x/conf.d/k")],
-        "each relative to its own file"
-    );
+    assert_eq!(keys, [key("/x/k"), key("/x/conf.d/k")], "each relative to its own file");
 }
 
 #[test]
@@ -506,10 +345,7 @@ fn a_repeated_module_names_both_places() {
     let module = "[[module]]\nid = \"m\"\nshared-access-key-file = \"k\"\n";
     let problems =
         Config::check(&[source("a", &format!("{HUB}{module}")), source("b", module)]).unwrap_err();
-    assert_eq!(
-        problems.to_string(),
-        "b:2: module[1].id: `m` is taken by the module at a:5"
-    );
+    assert_eq!(problems.to_string(), "b:2: module[1].id: `m` is taken by the module at a:5");
     // A fault elsewhere in the module does not hide it.
     let problems = Config::check(&[
         source("a", &format!("{HUB}{module}x = 1\n")),
@@ -517,78 +353,48 @@ fn a_repeated_module_names_both_places() {
     ])
     .unwrap_err();
     assert_eq!(problems.count(), 3);
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.kind == ProblemKind::Conflict)
-    );
+    assert!(problems.iter().any(|problem| problem.kind == ProblemKind::Conflict));
 }
 
 #[test]
 fn twenty_modules_are_taken_and_the_twenty_first_is_not() {
     let mut text = HUB.to_owned();
     for number in 1..=20 {
-        writeln!(
-            text,
-            "[[module]]\nid = \"m{number}\"\nshared-access-key-file = \"k\""
-        )
-        .unwrap();
+        writeln!(text, "[[module]]\nid = \"m{number}\"\nshared-access-key-file = \"k\"").unwrap();
     }
     assert_eq!(check(&text).unwrap().modules.len(), 20);
     let more = "[[module]]\nid = \"m21\"\nshared-access-key-file = \"k\"\n";
     let problems = Config::check(&[source("a", &text), source("b", more)]).unwrap_err();
-    assert_eq!(
-        problems.to_string(),
-        "b:2: module: expected at most 20 modules, found 21"
-    );
+    assert_eq!(problems.to_string(), "b:2: module: expected at most 20 modules, found 21");
 }
 
 #[test]
 fn a_file_with_broken_syntax_reports_that_and_other_files_are_judged() {
     let problems = Config::check(&[
-        source(
-            "a",
-            "[hub]\nhostname = \"h\ndevice-id = \"d\"\nport = = 1\nzzz = 1\n",
-        ),
+        source("a", "[hub]\nhostname = \"h\ndevice-id = \"d\"\nport = = 1\nzzz = 1\n"),
         source("b", "[socket]\npaht = \"x\"\n"),
     ])
     .unwrap_err();
-    let (syntax, others): (Vec<_>, Vec<_>) = problems
-        .iter()
-        .partition(|problem| problem.kind == ProblemKind::Syntax);
+    let (syntax, others): (Vec<_>, Vec<_>) =
+        problems.iter().partition(|problem| problem.kind == ProblemKind::Syntax);
     let lines: Vec<_> = syntax.iter().map(|problem| problem.line).collect();
-    assert!(
-        lines.contains(&Some(2)) && lines.contains(&Some(4)),
-        "{problems}"
-    );
+    assert!(lines.contains(&Some(2)) && lines.contains(&Some(4)), "{problems}");
     // Nothing is called missing: the broken file may have it.
     let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        others,
-        ["b:2: socket.paht: unknown key, did you mean path?"]
-    );
+    assert_eq!(others, ["b:2: socket.paht: unknown key, did you mean path?"]);
 }
 
 #[test]
 fn a_key_that_is_there_twice_is_broken_syntax() {
     let text = format!("{HUB}port = 1\nport = 2\n");
     let problems = check(&text).unwrap_err();
-    assert_eq!(
-        problems
-            .iter()
-            .map(|problem| problem.line)
-            .collect::<Vec<_>>(),
-        [Some(5)]
-    );
+    assert_eq!(problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [Some(5)]);
 }
 
 #[test]
 fn tables_of_the_wrong_shape_are_one_problem_each() {
     for (text, expected) in [
-        (
-            "hub = 3\n",
-            "1: hub: expected a table, found the bare number 3",
-        ),
+        ("hub = 3\n", "1: hub: expected a table, found the bare number 3"),
         (
             "[hub]\nhostname = \"h\"\ndevice-id = \"d\"\n[module]\nid = \"m\"\n",
             "4: module: expected an array of tables, headed by [[…]], found a table",
@@ -597,10 +403,7 @@ fn tables_of_the_wrong_shape_are_one_problem_each() {
             "module = [1]\n[hub]\nhostname = \"h\"\ndevice-id = \"d\"\n",
             "1: module[1]: expected a table, found the bare number 1",
         ),
-        (
-            "[[hub]]\nhostname = \"h\"\n",
-            "1: hub: expected a table, found an array",
-        ),
+        ("[[hub]]\nhostname = \"h\"\n", "1: hub: expected a table, found an array"),
     ] {
         assert_eq!(complaints(text), [expected], "{text}");
     }
@@ -609,101 +412,7 @@ fn tables_of_the_wrong_shape_are_one_problem_each() {
 #[test]
 fn an_empty_config_misses_the_hub() {
     let missing = "missing, and has no default";
-    let expected = [
-        format!(" hub.hostname: {missing}"),
-        format!(" hub.device-id: {missing}"),
-    ];
+    let expected = [format!(" hub.hostname: {missing}"), format!(" hub.device-id: {missing}")];
     assert_eq!(complaints(""), expected);
     assert_eq!(Config::check(&[]).unwrap_err().count(), 2);
-}
-
-/// A config in which the key at `path` has the value `value`.
-fn with_key(path: &str, value: &str) -> String {
-    let (table, name) = path.rsplit_once('.').unwrap_or(("", path));
-    match table {
-        "" => format!("{} = {value}\n", name.trim_end_matches("[]")),
-        "module[].handler[]" => format!("[[module]]\n[[module.handler]]\n{name} = {value}\n"),
-        "module[]" => format!("[[module]]\n{} = {value}\n", name.trim_end_matches("[]")),
-        table => format!("[{table}]\n{name} = {value}\n"),
-    }
-}
-
-#[test]
-fn every_key_of_the_table_is_read_and_its_type_checked() {
-    for known in keys() {
-        let problems = check(&with_key(known.path, "true")).unwrap_err();
-        let path = known.path.trim_end_matches("[]").replace("[]", "[1]");
-        let found = problems.iter().find(|problem| problem.key == path).unwrap();
-        assert_eq!(found.kind, ProblemKind::WrongType, "{path}");
-        assert_eq!(
-            found.message,
-            format!("expected {}, found true", known.value)
-        );
-    }
-}
-
-#[test]
-fn every_required_key_is_missed_and_no_other() {
-    let required: Vec<_> = keys()
-        .iter()
-        .filter(|known| known.default == KeyDefault::Required && known.value == KeyType::Text)
-        .map(|known| known.path.replace("[]", "[1]"))
-        .collect();
-    let problems = check("[[module]]\n[[module.handler]]\n").unwrap_err();
-    let missing = problems
-        .iter()
-        .filter(|problem| problem.message.contains("no default"));
-    let mut missing: Vec<_> = missing.map(|problem| problem.key.clone()).collect();
-    missing.sort();
-    let mut sorted = required;
-    sorted.sort();
-    assert_eq!(missing, sorted);
-}
-
-#[test]
-fn every_default_of_the_table_is_what_the_config_has() {
-    let complete = "[[module]]\nid = \"m\"\nshared-access-key-file = \"k\"\n";
-    let plain = check(&format!("{HUB}{complete}")).unwrap();
-    for known in keys() {
-        let KeyDefault::Value(default) = known.default else {
-            continue;
-        };
-        let (table, name) = known.path.rsplit_once('.').unwrap();
-        let line = format!("{name} = {default:?}\n");
-        let text = match table {
-            "hub" => format!("{HUB}{line}{complete}"),
-            "module[]" => format!("{HUB}{complete}{line}"),
-            table => format!("{HUB}[{table}]\n{line}{complete}"),
-        };
-        assert_eq!(check(&text), Ok(plain.clone()), "{}", known.path);
-    }
-    assert_eq!(key::default_value("hub.port"), "");
-}
-
-proptest! {
-    #[test]
-    fn any_text_is_a_config_or_has_problems(text in "\\PC*|(?s).*") {
-        if let Err(problems) = check(&text) {
-            prop_assert!(problems.count() > 0);
-            prop_assert!(problems.iter().all(|problem| problem.line != Some(0)));
-        }
-    }
-
-    #[test]
-    fn any_damage_to_a_config_leaves_a_config_or_problems(
-        at in 0usize..2_000,
-        length in 0usize..40,
-        insert in "[\\[\\]=\"'.#\n a-z0-9{},]{0,12}",
-    ) {
-        let sample = include_str!("../../../../config/examples/certificates.toml");
-        let floor = |at: usize| (0..=at.min(sample.len()))
-            .rev().find(|at| sample.is_char_boundary(*at)).unwrap_or(0);
-        let (start, end) = (floor(at), floor(at + length));
-        let damaged = format!("{}{insert}{}", &sample[..start], &sample[end..]);
-        if let Err(problems) = check(&damaged) {
-            prop_assert!(problems.count() > 0);
-            let lines = damaged.lines().count() + 1;
-            prop_assert!(problems.iter().all(|problem| problem.line.is_none_or(|line| line <= lines)));
-        }
-    }
 }

@@ -35,30 +35,16 @@ fn only_problem(path: &Path) -> Problem {
 
 #[test]
 fn drop_ins_are_joined_by_name() {
-    let (_folder, path) = folder(
-        HUB,
-        &[
-            ("20.toml", &port(20)),
-            ("10.toml", &port(10)),
-            ("9.toml", &port(9)),
-        ],
-    );
-    assert_eq!(
-        Config::load(&path).unwrap().hub.port,
-        9,
-        "`9` comes after `20` as text"
-    );
+    let (_folder, path) =
+        folder(HUB, &[("20.toml", &port(20)), ("10.toml", &port(10)), ("9.toml", &port(9))]);
+    assert_eq!(Config::load(&path).unwrap().hub.port, 9, "`9` comes after `20` as text");
 }
 
 #[test]
 fn hidden_and_foreign_files_are_passed_over() {
     let broken = "= no TOML";
-    let others = [
-        (".10.toml", broken),
-        ("10.toml.bak", broken),
-        ("README", broken),
-        (".toml", broken),
-    ];
+    let others =
+        [(".10.toml", broken), ("10.toml.bak", broken), ("README", broken), (".toml", broken)];
     let (_folder, path) = folder(HUB, &others);
     assert!(Config::load(&path).is_ok());
 }
@@ -76,24 +62,15 @@ fn a_problem_names_the_drop_in_that_has_it() {
 fn a_missing_file_is_the_only_problem() {
     let folder = tempfile::tempdir().unwrap();
     let problem = only_problem(&folder.path().join("modtwind.toml"));
-    assert_eq!(
-        (problem.kind, problem.line),
-        (ProblemKind::Unreadable, None)
-    );
-    assert!(
-        problem.message.starts_with("cannot read the file: "),
-        "{problem}"
-    );
+    assert_eq!((problem.kind, problem.line), (ProblemKind::Unreadable, None));
+    assert!(problem.message.starts_with("cannot read the file: "), "{problem}");
 }
 
 #[test]
 fn what_is_no_file_is_not_waited_for() {
     let (_folder, path) = folder(HUB, &[]);
     fs::create_dir_all(drop_in_folder(&path).join("10.toml")).unwrap();
-    assert_eq!(
-        only_problem(&path).message,
-        "expected a file, found something else"
-    );
+    assert_eq!(only_problem(&path).message, "expected a file, found something else");
     assert_eq!(
         only_problem(Path::new("/dev/null")).message,
         "expected a file, found something else"
@@ -111,15 +88,8 @@ fn bytes_that_are_no_text_name_their_line() {
 #[test]
 fn a_file_of_absurd_size_is_refused() {
     let (_folder, path) = folder(&"#".repeat(1024 * 1024 + 1), &[]);
-    assert_eq!(
-        only_problem(&path).message,
-        "expected at most 1 MiB, found more"
-    );
-    fs::write(
-        &path,
-        format!("{HUB}{}", "#".repeat(1024 * 1024 - HUB.len())),
-    )
-    .unwrap();
+    assert_eq!(only_problem(&path).message, "expected at most 1 MiB, found more");
+    fs::write(&path, format!("{HUB}{}", "#".repeat(1024 * 1024 - HUB.len()))).unwrap();
     assert!(Config::load(&path).is_ok());
 }
 
@@ -147,15 +117,9 @@ fn the_shipped_config_checks_with_its_comments_taken_off() {
     let text = fs::read_to_string(samples().join("modtwind.toml")).unwrap();
     let setting =
         |line: &&str| line.contains(" = ") || line.trim_start_matches(['#', ' ']).starts_with('[');
-    let text: Vec<_> = text
-        .lines()
-        .filter(setting)
-        .map(|line| line.trim_start_matches(['#', ' ']))
-        .collect();
-    let source = Source {
-        path: PathBuf::from("modtwind.toml"),
-        text: text.join("\n"),
-    };
+    let text: Vec<_> =
+        text.lines().filter(setting).map(|line| line.trim_start_matches(['#', ' '])).collect();
+    let source = Source { path: PathBuf::from("modtwind.toml"), text: text.join("\n") };
     let config = Config::check(&[source]).unwrap();
     assert_eq!(config.modules.len(), 3);
     assert_eq!(config.modules[0].handlers.len(), 3);
@@ -169,20 +133,12 @@ fn every_shipped_example_checks() {
         if path.is_file() {
             // The drop-in beside them is joined to each.
             let config = Config::load(&path).unwrap_or_else(|problems| panic!("{problems}"));
-            assert!(
-                config
-                    .modules
-                    .iter()
-                    .any(|module| module.id.as_str() == "lights")
-            );
+            assert!(config.modules.iter().any(|module| module.id.as_str() == "lights"));
             assert!((2..=MAX_MODULES).contains(&config.modules.len()));
             count += 1;
         }
     }
     assert_eq!(count, 3);
     let closed = Config::load(&samples().join("examples/closed-network.toml")).unwrap();
-    assert_eq!(
-        (closed.hub.transport, closed.hub.port),
-        (Transport::WebSocket, 443)
-    );
+    assert_eq!((closed.hub.transport, closed.hub.port), (Transport::WebSocket, 443));
 }
