@@ -30,3 +30,12 @@ pub use modtwin_core::secret::Secret;
 pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIFETIME};
 pub use probe::{ProbeError, ProbeTarget, Stage, probe};
 pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};
+
+/// Prepares OpenSSL; to be called before any other library of the process may do so.
+///
+/// Whoever is first decides whether OpenSSL cleans up when the process exits. Not cleaning up is
+/// the safe choice in a process whose threads may still end then: freeing a thread's data twice
+/// crashed one exit in six.
+pub fn prepare() {
+    openssl::init();
+}

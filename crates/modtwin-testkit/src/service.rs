@@ -138,6 +138,14 @@ impl Service {
         self.call(Method::PUT, &module_path(device, module), Some(&body)).await.map(|_identity| ())
     }
 
+    /// Deletes a module with its twin.
+    ///
+    /// # Errors
+    /// The hub can't be reached or refuses.
+    pub async fn delete_module(&mut self, device: &str, module: &str) -> anyhow::Result<()> {
+        self.call(Method::DELETE, &module_path(device, module), None).await.map(|_nothing| ())
+    }
+
     /// Asks the emulator for a fault.
     ///
     /// # Errors
@@ -251,7 +259,12 @@ impl Service {
         content_type: &str,
         body: Bytes,
     ) -> anyhow::Result<Value> {
-        let request = Request::builder()
+        let mut request = Request::builder();
+        if method == Method::DELETE {
+            // Whatever it is by now; the hub asks for this.
+            request = request.header(header::IF_MATCH, "*");
+        }
+        let request = request
             .method(method)
             .uri(format!("{path}?api-version={API_VERSION}"))
             .header(header::HOST, &self.host)

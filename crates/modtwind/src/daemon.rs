@@ -76,6 +76,7 @@ impl Daemon {
         config_path: &Path,
         environment: Environment,
     ) -> Result<(Self, CommandSender), StartError> {
+        modtwin_credentials::prepare();
         let config = Config::load(config_path).map_err(StartError::Config)?;
         check_supported(&config)?;
         let (listener, guard) = listen(&config).await.map_err(StartError::Socket)?;

@@ -18,6 +18,9 @@ const BLOCKING_THREADS: usize = 64;
 /// How long an idle blocking thread stays.
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
+/// How long threads may take to end at the end.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -59,7 +62,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     });
     // A blocking thread that waits for a dead disk or name server must not hold up the end.
-    runtime.shutdown_background();
+    runtime.shutdown_timeout(LAST_THREADS);
     outcome
 }
 

@@ -1,4 +1,10 @@
 //! The handlers that the README shows, taken from its text and run against the real daemon and hub.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic that it failed"
+)]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,3 +1,5 @@
+//! What the codec makes of good, broken and arbitrary bytes.
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What the log keeps, through torn ends and restarts.
+
 use std::sync::Arc;
 
 use serde_json::json;

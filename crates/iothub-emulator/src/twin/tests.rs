@@ -1,3 +1,5 @@
+//! What twins make of service writes and reports.
+
 use serde_json::{Value, json};
 
 use super::{Document, ServiceWrite, Twin, notification};

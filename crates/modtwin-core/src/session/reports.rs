@@ -18,6 +18,9 @@ use crate::time::Millis;
 
 /// The least time between two writes of which no report waits.
 const SAVE_SPACING: Duration = Duration::from_millis(20);
+/// How long a desired change may stay off the disk: long enough for a handler's report on it to
+/// share the write instead of waiting behind it, and for a flood to share writes.
+const SAVE_SHARED: Duration = Duration::from_millis(100);
 /// How long the hub's consent may wait for the disk: losing it costs one needless comparison.
 const SAVE_LATER: Duration = Duration::from_secs(1);
 /// How long a failed write waits for its next try, in retry bases.
@@ -82,6 +85,8 @@ pub(super) enum Urgency {
     Now,
     /// As soon as the last write is a moment ago.
     Soon,
+    /// In a moment, unless a report comes first and shares the write.
+    Shared,
     /// Within a second.
     Later,
 }
@@ -186,6 +191,7 @@ impl Session {
             Urgency::Soon => {
                 self.save.last_begun.map_or(now, |begun| now.max(begun + SAVE_SPACING))
             }
+            Urgency::Shared => now + SAVE_SHARED,
             Urgency::Later => now + SAVE_LATER,
         };
         let set = self.timers.get(Timer::Save);

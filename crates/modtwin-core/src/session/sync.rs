@@ -106,7 +106,7 @@ impl Session {
 
     fn desired_changed(&mut self, now: Millis) {
         self.synced_at = Some(now);
-        self.mark_unsaved(now, Urgency::Soon);
+        self.mark_unsaved(now, Urgency::Shared);
         self.effect(Effect::Changed);
     }
 

@@ -152,6 +152,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
             begin.elapsed() < Duration::from_secs(20),
             "waited in vain until {what}"
         );
+        // Polls: `condition`, for 20 s.
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use modtwin_testkit::gateway::DEVICE;
-use modtwin_testkit::patience::{LONG, Look, until};
+use modtwin_testkit::patience::LONG;
 use modtwin_testkit::stage::{Stage, object};
 use serde_json::{Value, json};
 
@@ -109,8 +110,7 @@ async fn a_twin_deleted_and_created_again_is_a_reset_of_a_higher_generation() ->
 
     stage.change(M, json!({"second": "life"})).await?;
     converges(&mut stage, &mut spectator).await?;
-    let path = format!("/devices/{DEVICE}/modules/{M}");
-    stage.service.call(hyper::Method::DELETE, &path, None).await?;
+    stage.service.delete_module(DEVICE, M).await?;
     stage.service.create_module_by_authority(DEVICE, M).await?;
     spectator.wait("the second reset", |seen| seen.resets == 2).await?;
     stage.change(M, json!({"third": "life"})).await?;
@@ -120,30 +120,73 @@ async fn a_twin_deleted_and_created_again_is_a_reset_of_a_higher_generation() ->
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_forced_reconnects_with_changes_between_end_equal_each_with_a_fetch() -> Story {
     let mut stage = Stage::start(MODTWIND, 1).await?;
     let mut spectator = stage.watch(M).await?;
+    let mut log = HubLog::begin(&stage).await?;
     for n in 0..20 {
-        let connects = stage.count(M, "connects").await?;
         stage.change(M, json!({"before": n})).await?;
+        let sessions = log.sessions();
         stage.fault("drop", M, json!({})).await?;
         stage.change(M, json!({"after": n, format!("k{}", n % 3): n})).await?;
-        until("a new connection", LONG, async || {
-            let found = stage.count(M, "connects").await?;
-            Ok(if found > connects { Look::Found(()) } else { Look::NotYet(found.to_string()) })
-        })
-        .await?;
+        log.wait_sessions(sessions + 1).await?;
     }
     converges(&mut stage, &mut spectator).await?;
-    // The session that stands now has fetched before it was shown as connected.
-    stage.gateway.wait_connected(1).await?;
-    let connects = stage.count(M, "connects").await?;
-    let fetches = stage.count(M, "twin_gets").await?;
-    assert!(connects >= 21, "{connects}");
-    // A session that is cut before it could ask is the one exception.
-    assert!(fetches + 2 >= connects, "{fetches} fetches in {connects} sessions");
+    log.wait_sessions(20).await?;
+    assert!(log.steps.borrow().len() >= 60);
     Ok(())
+}
+
+/// What a module's sessions did, as the hub tells it: `connect`, `subscribe`, `twin-get`.
+struct HubLog {
+    steps: tokio::sync::watch::Receiver<Vec<String>>,
+}
+
+impl HubLog {
+    async fn begin(stage: &Stage) -> anyhow::Result<Self> {
+        let mut events = stage.service.events().await?;
+        let (sender, mut steps) = tokio::sync::watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut text = String::new();
+            while let Some(Ok(frame)) = events.frame().await {
+                text.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap_or_default()));
+                while let Some((line, rest)) = text.split_once('\n') {
+                    let event: Value = serde_json::from_str(line).unwrap_or_default();
+                    let step = event["event"].as_str().unwrap_or_default().to_owned();
+                    sender.send_modify(|steps| steps.push(step));
+                    text = rest.to_owned();
+                }
+            }
+        });
+        // From its first line on nothing is missed.
+        steps.wait_for(|steps| !steps.is_empty()).await?;
+        Ok(Self { steps })
+    }
+
+    /// How many sessions went all the way up, in the right order.
+    fn sessions(&self) -> usize {
+        up(&self.steps.borrow())
+    }
+
+    async fn wait_sessions(&mut self, count: usize) -> Story {
+        let waited = self.steps.wait_for(|steps| up(steps) >= count);
+        let waited = tokio::time::timeout(LONG, waited).await.map(|found| found.is_ok());
+        anyhow::ensure!(waited == Ok(true), "{count} sessions with a fetch: {:?}", self.steps.borrow());
+        Ok(())
+    }
+}
+
+/// Counts the connects that were followed by subscribing and then a fetch, before anything else.
+fn up(steps: &[String]) -> usize {
+    let own = ["connect", "subscribe", "twin-get"];
+    let steps: Vec<&str> =
+        steps.iter().map(String::as_str).filter(|step| own.contains(step)).collect();
+    let connects = steps.iter().filter(|step| **step == "connect").count();
+    let fetched = steps.windows(3).filter(|window| *window == own).count();
+    // The newest may be under way; every other one must have come this far.
+    assert!(fetched + 1 >= connects, "a session without a fetch: {steps:?}");
+    fetched
 }
 
 #[tokio::test]

@@ -135,6 +135,7 @@ pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut check: F
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !check().await {
         assert!(tokio::time::Instant::now() < deadline, "never happened: {what}");
+        // Polls: `check`, until PATIENCE is over.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -1,0 +1,18 @@
+//! The daemon as a process: how it starts and refuses to, what it tells the service manager, how
+//! it ends, and what a reload does to running modules.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic that it failed"
+)]
+
+mod ending;
+mod reloading;
+mod starting;
+
+/// The daemon under test.
+const MODTWIND: &str = env!("CARGO_BIN_EXE_modtwind");
+
+/// A test that may fail with words.
+type Story = anyhow::Result<()>;
