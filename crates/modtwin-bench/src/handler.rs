@@ -17,6 +17,8 @@ use crate::wall::now_us;
 
 /// The desired property whose value is reported back under the same name.
 pub(crate) const ECHO: &str = "echo";
+/// The desired property that a burst changes.
+pub(crate) const BURST: &str = "burst";
 /// The desired property that ends a burst; it is not reported back.
 pub(crate) const MARK: &str = "mark";
 
@@ -41,7 +43,7 @@ pub(crate) enum Line {
         value: u64,
         /// When the event was read, in microseconds since 1970.
         seen_us: u64,
-        /// How many events there have been since the last such line.
+        /// How many events told of changes of [`BURST`] since the last such line.
         events: u64,
     },
 }
@@ -60,7 +62,7 @@ pub(crate) async fn run(socket: &Path, module: &str) -> anyhow::Result<()> {
         match event {
             Event::Snapshot(_) => write(&Line::Ready)?,
             Event::Desired(desired) => {
-                events += 1;
+                events += u64::from(desired.patch.contains_key(BURST));
                 changed(&client, &desired, seen_us, &mut events).await?;
             }
             Event::Hub(_) | Event::Heartbeat => {}

@@ -1,7 +1,7 @@
 //! The handlers of a run: one process a module, and what they write.
 
-use std::process::Stdio;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -68,6 +68,11 @@ impl Handlers {
         let mut handlers = Self { modules: modules.to_vec(), children, lines };
         handlers.all(|line| matches!(line, Line::Ready).then_some(())).await?;
         Ok(handlers)
+    }
+
+    /// The process ids of those that run.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.children.iter().filter_map(Child::id).collect()
     }
 
     /// Waits for the next line of any handler.

@@ -27,9 +27,8 @@ pub(crate) struct MemoryRow {
 impl MemoryRow {
     /// Sums up; none where there are no samples.
     pub(crate) fn of(modules: usize, situation: &'static str, samples: &[Memory]) -> Option<Self> {
-        let spread = |field: fn(&Memory) -> u64| {
-            Spread::of(samples.iter().map(|sample| kib(field(sample))))
-        };
+        let spread =
+            |field: fn(&Memory) -> u64| Spread::of(samples.iter().map(|sample| kib(field(sample))));
         Some(Self {
             modules,
             situation,

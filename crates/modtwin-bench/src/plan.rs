@@ -160,7 +160,8 @@ impl Plan {
         }
         if self.has(Part::Burst) {
             progress("bursts");
-            report.burst = burst::measure(rig, &mut handlers, daemon.pid(), times.burst).await?;
+            report.burst =
+                burst::measure(rig, &mut handlers, &gateway.client(), times.burst).await?;
             self.memory_now(&daemon, report, "20 handlers watch, after the bursts").await?;
         }
         self.rest_and_outages(rig, (&gateway, &daemon), &mut handlers, report).await?;

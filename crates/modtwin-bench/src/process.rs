@@ -80,10 +80,7 @@ pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<u32, ThreadUse>> {
 }
 
 /// What was used between two looks at the threads of one process.
-pub(crate) fn used(
-    before: &BTreeMap<u32, ThreadUse>,
-    after: &BTreeMap<u32, ThreadUse>,
-) -> Used {
+pub(crate) fn used(before: &BTreeMap<u32, ThreadUse>, after: &BTreeMap<u32, ThreadUse>) -> Used {
     let mut used = Used { cpu: Duration::ZERO, voluntary: 0, involuntary: 0, threads_gone: 0 };
     for (thread, later) in after {
         let earlier = before.get(thread).copied().unwrap_or_default();
@@ -93,6 +90,15 @@ pub(crate) fn used(
     }
     used.threads_gone = before.keys().filter(|thread| !after.contains_key(thread)).count();
     used
+}
+
+/// The processor time of the threads that `pid` has now, to the nanosecond.
+///
+/// # Errors
+///
+/// Where the process is gone.
+pub(crate) fn threads_time(pid: u32) -> anyhow::Result<Duration> {
+    Ok(threads(pid)?.values().map(|thread| thread.cpu).sum())
 }
 
 /// The processor time of `pid` since it began, threads that have ended included; to 10 ms.

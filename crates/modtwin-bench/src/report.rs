@@ -94,10 +94,8 @@ impl Report {
         for Row { part: now, what, figure, remark } in rows(self) {
             if now != part {
                 part = now;
-                let _infallible = write!(
-                    text,
-                    "\n| {now} | median (min – max) | |\n| --- | --- | --- |\n"
-                );
+                let _infallible =
+                    write!(text, "\n| {now} | median (min – max) | |\n| --- | --- | --- |\n");
             }
             let _infallible = writeln!(text, "| {what} | {figure} | {remark} |");
         }

@@ -70,7 +70,10 @@ fn start(start: &Start) -> Vec<Row> {
         row(PART, "process start to the socket's first answer", &start.again.answered_ms, 0, "ms"),
         synced("no state on disk", &start.first.synced_ms),
         synced("state on disk", &start.again.synced_ms),
-        row(PART, "SIGTERM to the process's end", &start.stop_ms, 0, "ms"),
+        Row {
+            remark: "looked at every 20 ms; all sessions say goodbye to the hub first".to_owned(),
+            ..row(PART, "SIGTERM to the process's end", &start.stop_ms, 0, "ms")
+        },
     ]
 }
 
@@ -132,7 +135,7 @@ fn burst(burst: &Burst) -> Vec<Row> {
             "until every handler has seen its last version",
             &burst.per_second,
             "changes/s",
-            "made one REST request a change, 20 connections: mostly the hub's own pace".to_owned(),
+            "one REST request a change, 20 connections at once".to_owned(),
         ),
         row(
             "the hub's pace in the same bursts",
@@ -158,10 +161,20 @@ fn burst(burst: &Burst) -> Vec<Row> {
         ),
         row(
             "processor time of modtwind for one change",
-            &burst.daemon_cpu_us,
+            &burst.cpu_us.daemon,
             "µs",
-            "events to the handlers and saving are in it".to_owned(),
+            format!(
+                "saving and events to the handlers are in it; beside it the hub used {:.0} µs, the \
+                 handlers {:.0} µs, the requests {:.0} µs",
+                burst.cpu_us.hub.median, burst.cpu_us.handlers.median, burst.cpu_us.requests.median
+            ),
         ),
+        Row {
+            part,
+            what: "connections that broke meanwhile".to_owned(),
+            figure: burst.reconnects.to_string(),
+            remark: String::new(),
+        },
     ]
 }
 
@@ -170,10 +183,7 @@ fn idle(idle: &Idle) -> Vec<Row> {
     let what = |what: &str| format!("{what}, {}", idle.situation);
     vec![
         Row {
-            remark: format!(
-                "{} windows of {:.0} s",
-                idle.cpu_s_per_min.count, idle.window_s
-            ),
+            remark: format!("{} windows of {:.0} s", idle.cpu_s_per_min.count, idle.window_s),
             ..row(PART, &what("processor time"), &idle.cpu_s_per_min, 3, "s/min")
         },
         row(PART, &what("wake-ups"), &idle.wakeups_per_s, 1, "/s"),
@@ -194,9 +204,10 @@ fn outage(outage: &Outage) -> Vec<Row> {
         row(part, &what("first handler has"), &outage.first_ms, 0, "ms"),
         row(part, &what("half of the handlers have"), &outage.half_ms, 0, "ms"),
         Row {
-            remark: "between attempts each module waits at random up to 1 s, then 2 s, 4 s, 8 s …; \
+            remark:
+                "between attempts each module waits at random up to 1 s, then 2 s, 4 s, 8 s …; \
                      once one is back the others follow within another second at random"
-                .to_owned(),
+                    .to_owned(),
             ..row(part, &what("all handlers have"), &outage.all_ms, 0, "ms")
         },
     ]
@@ -227,12 +238,7 @@ fn size(size: &Size) -> Row {
 }
 
 fn row(part: &'static str, what: &str, spread: &Spread, digits: usize, unit: &str) -> Row {
-    Row {
-        part,
-        what: what.to_owned(),
-        figure: range(spread, digits, unit),
-        remark: String::new(),
-    }
+    Row { part, what: what.to_owned(), figure: range(spread, digits, unit), remark: String::new() }
 }
 
 /// Median and ends; of a single value that value.

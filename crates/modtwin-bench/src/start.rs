@@ -14,7 +14,7 @@ pub(crate) struct Start {
     pub(crate) first: StartRow,
     /// A start with the state of the run before.
     pub(crate) again: StartRow,
-    /// From SIGTERM to the end of the process, in milliseconds.
+    /// From SIGTERM to the end of the process, in milliseconds; looked at every 20 ms.
     pub(crate) stop_ms: Spread,
 }
 

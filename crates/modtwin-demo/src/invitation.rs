@@ -19,7 +19,7 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Errors
 /// The back-end's token can't be signed or written.
-pub(crate) fn extend(
+pub(crate) async fn extend(
     scene: &Scene,
     options: &Options,
     narrator: &mut Narrator,
@@ -27,7 +27,7 @@ pub(crate) fn extend(
     let root = options.folders.root();
     let token = write_token(&scene.hub, root)?;
     let module = scene.modules.good.first().map_or("module01", String::as_str);
-    narrator.step("Everything keeps running; in another terminal, try");
+    narrator.step("Everything keeps running; in another terminal, try").await;
     let socket = scene.gateway.socket.display();
     narrator.command(&format!(
         "export PATH={}:$PATH MODTWIN_SOCKET={socket}",

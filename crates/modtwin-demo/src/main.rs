@@ -103,7 +103,7 @@ async fn play(narrator: &mut Narrator, keep: bool, modules: u16) -> anyhow::Resu
         told = story::tell(&options, narrator, &mut cast) => told.map(Some),
     };
     let played = match told {
-        Ok(Some(scene)) if keep => match invitation::extend(&scene, &options, narrator) {
+        Ok(Some(scene)) if keep => match invitation::extend(&scene, &options, narrator).await {
             Ok(()) => stop.await.map(|()| End::Told),
             Err(error) => Err(error),
         },

@@ -10,11 +10,14 @@ const BOLD: &str = "\u{1b}[1m";
 const DIM: &str = "\u{1b}[2m";
 const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
+const BREATH: Duration = Duration::from_millis(1500);
 
 /// Tells the story, and keeps the time since its beginning.
 #[derive(Debug)]
 pub(crate) struct Narrator {
     in_colour: bool,
+    /// How long the reader gets between two steps; nothing where nobody reads along.
+    breath: Duration,
     began: Instant,
     step: u32,
 }
@@ -22,12 +25,17 @@ pub(crate) struct Narrator {
 impl Narrator {
     /// A narrator who begins now.
     pub(crate) fn new() -> Self {
-        let in_colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { in_colour, began: Instant::now(), step: 0 }
+        let terminal = std::io::stdout().is_terminal();
+        let in_colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        let breath = if terminal { BREATH } else { Duration::ZERO };
+        Self { in_colour, breath, began: Instant::now(), step: 0 }
     }
 
-    /// Begins the next numbered step.
-    pub(crate) fn step(&mut self, title: &str) {
+    /// Begins the next numbered step, once the reader has had time for the one before.
+    pub(crate) async fn step(&mut self, title: &str) {
+        if self.step > 0 {
+            tokio::time::sleep(self.breath).await;
+        }
         self.step += 1;
         let since = self.began.elapsed().as_secs_f64();
         println!(

@@ -87,7 +87,7 @@ async fn start_hub(
     narrator: &mut Narrator,
     cast: &mut Cast,
 ) -> anyhow::Result<Facts> {
-    narrator.step("A hub on this machine");
+    narrator.step("A hub on this machine").await;
     let hub =
         hub::start(cast, &options.programs.join("iothub-emulator"), &options.folders.hub()).await?;
     narrator.say(&format!(
@@ -103,7 +103,7 @@ async fn register(
     narrator: &mut Narrator,
     hub: &Facts,
 ) -> anyhow::Result<Service> {
-    narrator.step("A device and its modules");
+    narrator.step("A device and its modules").await;
     let began = Instant::now();
     let mut service = Service::new(
         SocketAddr::from((hub.listen, hub.https_port)),
@@ -131,7 +131,7 @@ async fn start_gateway(
     hub: &Facts,
     port: u16,
 ) -> anyhow::Result<Gateway> {
-    narrator.step("The gateway: one daemon");
+    narrator.step("The gateway: one daemon").await;
     let modules = &options.modules;
     let gateway = Gateway::configured(&options.folders, &options.modtwinctl(), hub, port, modules)?;
     let began = Instant::now();
@@ -154,7 +154,7 @@ async fn start_handlers(
     cast: &mut Cast,
     gateway: &Gateway,
 ) -> anyhow::Result<Audience> {
-    narrator.step("Handlers: local processes without SDK, credential or MQTT");
+    narrator.step("Handlers: local processes without SDK, credential or MQTT").await;
     let mut audience = Audience::new();
     let good = &options.modules.good;
     let handlers = Handlers {

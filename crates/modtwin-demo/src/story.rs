@@ -48,7 +48,7 @@ pub(crate) async fn tell(
 }
 
 async fn one_change(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("The back-end changes one desired property");
+    narrator.step("The back-end changes one desired property").await;
     let module = scene.modules.good.last().context("there is no module to change")?.clone();
     let before = handled_at(scene, &module).await?;
     let desired = json!({"targetTemperature": 21.5});
@@ -82,7 +82,7 @@ async fn one_change(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Resul
 }
 
 async fn a_change_for_everybody(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("A change for every module, one after the other");
+    narrator.step("A change for every module, one after the other").await;
     let sent = change_all(scene, &json!({"targetTemperature": 19})).await?;
     let heard = scene.audience.hear(&expected_lines(&sent), SHORT).await?;
     let times = heard.iter().filter_map(|(module, line)| Some(line.at - sent.get(module)?.began));
@@ -91,7 +91,7 @@ async fn a_change_for_everybody(scene: &mut Scene, narrator: &mut Narrator) -> a
 }
 
 async fn offline(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("The network goes away");
+    narrator.step("The network goes away").await;
     scene.cable.pull_out().await?;
     let noticed = scene.gateway.wait_for_hub(&scene.modules.good, false, SHORT).await?;
     narrator.say(&format!(
@@ -123,7 +123,7 @@ async fn offline(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<(
 }
 
 async fn back_online(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("Meanwhile in the cloud, and back");
+    narrator.step("Meanwhile in the cloud, and back").await;
     let sent = change_all(scene, &json!({"targetTemperature": 23})).await?;
     narrator
         .say(&format!("the back-end changes all {} modules while the gateway is away", sent.len()));
@@ -150,7 +150,7 @@ async fn back_online(scene: &mut Scene, narrator: &mut Narrator) -> anyhow::Resu
 }
 
 async fn one_bad_certificate(scene: &Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("One bad certificate beside good ones");
+    narrator.step("One bad certificate beside good ones").await;
     let status = scene.gateway.status().await?;
     let expired = &scene.modules.expired;
     let bad = status
@@ -174,7 +174,7 @@ async fn one_bad_certificate(scene: &Scene, narrator: &mut Narrator) -> anyhow::
 }
 
 async fn status(scene: &Scene, narrator: &mut Narrator) -> anyhow::Result<()> {
-    narrator.step("What an operator sees");
+    narrator.step("What an operator sees").await;
     until("every handler to have applied the newest version", SHORT, async || {
         let status = scene.gateway.status().await?;
         let good = status.modules.iter().filter(|module| module.module != scene.modules.expired);

@@ -90,6 +90,7 @@ fn since_moves_with_the_reason_and_with_going_live_only() {
     let connected = script.session.status().since;
     script.pass(5_000);
     script.patch(2, json!({}));
+    script.pass(100);
     assert_eq!(script.session.status().since, connected);
     script.session.handle_lost(script.now(), network());
     let lost = script.now();
