@@ -71,10 +71,7 @@ impl SnapshotEvent {
     /// The revision of desired; none before the first sync ever.
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
-        self.version.map(|version| Revision {
-            generation: self.generation,
-            version,
-        })
+        self.version.map(|version| Revision { generation: self.generation, version })
     }
 }
 
@@ -119,10 +116,7 @@ impl DesiredEvent {
     /// The revision of desired.
     #[must_use]
     pub fn revision(&self) -> Revision {
-        Revision {
-            generation: self.generation,
-            version: self.version,
-        }
+        Revision { generation: self.generation, version: self.version }
     }
 }
 

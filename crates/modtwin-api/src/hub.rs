@@ -125,14 +125,8 @@ mod tests {
 
     #[test]
     fn a_word_of_a_newer_daemon_is_read_as_unknown() {
-        assert_eq!(
-            serde_json::from_str::<HubState>("\"asleep\"").unwrap(),
-            HubState::Unknown
-        );
-        assert_eq!(
-            serde_json::from_str::<HubReason>("\"moon\"").unwrap(),
-            HubReason::Unknown
-        );
+        assert_eq!(serde_json::from_str::<HubState>("\"asleep\"").unwrap(), HubState::Unknown);
+        assert_eq!(serde_json::from_str::<HubReason>("\"moon\"").unwrap(), HubReason::Unknown);
     }
 
     #[test]

@@ -61,10 +61,7 @@ impl Snapshot {
     /// The revision of desired; none before the first sync ever.
     #[must_use]
     pub fn revision(&self) -> Option<Revision> {
-        self.version.map(|version| Revision {
-            generation: self.generation,
-            version,
-        })
+        self.version.map(|version| Revision { generation: self.generation, version })
     }
 }
 

@@ -202,11 +202,7 @@ impl Problem {
 impl fmt::Display for Problem {
     /// Writes the detail, or the title where there is none.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.detail.is_empty() {
-            &self.title
-        } else {
-            &self.detail
-        })
+        f.write_str(if self.detail.is_empty() { &self.title } else { &self.detail })
     }
 }
 

@@ -52,17 +52,11 @@ impl FromStr for Revision {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // `u64::from_str` takes a leading `+`, which has no place here.
         let number = |part: &str| {
-            part.bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then(|| part.parse().ok())
-                .flatten()
+            part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten()
         };
         text.split_once('.')
             .and_then(|(generation, version)| {
-                Some(Self {
-                    generation: number(generation)?,
-                    version: number(version)?,
-                })
+                Some(Self { generation: number(generation)?, version: number(version)? })
             })
             .ok_or_else(|| RevisionError(text.to_owned()))
     }
@@ -72,10 +66,7 @@ impl FromStr for Revision {
 mod tests {
     use super::*;
 
-    const REVISION: Revision = Revision {
-        generation: 2,
-        version: 13,
-    };
+    const REVISION: Revision = Revision { generation: 2, version: 13 };
 
     #[test]
     fn a_revision_survives_text_and_back() {
@@ -98,25 +89,13 @@ mod tests {
             "a.b",
             "1.99999999999999999999",
         ] {
-            assert_eq!(
-                bad.parse::<Revision>(),
-                Err(RevisionError(bad.to_owned())),
-                "{bad:?}"
-            );
+            assert_eq!(bad.parse::<Revision>(), Err(RevisionError(bad.to_owned())), "{bad:?}");
         }
     }
 
     #[test]
     fn revisions_order_by_generation_first() {
-        assert!(
-            Revision {
-                generation: 2,
-                version: 1
-            } > Revision {
-                generation: 1,
-                version: 99
-            }
-        );
+        assert!(Revision { generation: 2, version: 1 } > Revision { generation: 1, version: 99 });
     }
 
     #[test]

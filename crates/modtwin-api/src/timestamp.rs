@@ -28,11 +28,7 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = if since.as_secs() > LAST_SECOND {
-            0
-        } else {
-            since.subsec_millis()
-        };
+        let millis = if since.as_secs() > LAST_SECOND { 0 } else { since.subsec_millis() };
         let whole = Duration::from_secs(since.as_secs().min(LAST_SECOND));
         Self(UNIX_EPOCH + whole + Duration::from_millis(u64::from(millis)))
     }
@@ -92,10 +88,7 @@ mod tests {
     fn moments_are_written_in_utc_to_the_millisecond() {
         let whole = UNIX_EPOCH + Duration::from_secs(1_795_428_000);
         assert_eq!(text(whole), "2026-11-23T10:00:00Z");
-        assert_eq!(
-            text(whole + Duration::from_micros(1_999)),
-            "2026-11-23T10:00:00.001Z"
-        );
+        assert_eq!(text(whole + Duration::from_micros(1_999)), "2026-11-23T10:00:00.001Z");
     }
 
     #[test]
@@ -106,27 +99,17 @@ mod tests {
 
     #[test]
     fn moments_that_cannot_be_written_move_to_the_nearer_end() {
-        assert_eq!(
-            text(UNIX_EPOCH - Duration::from_secs(1)),
-            "1970-01-01T00:00:00Z"
-        );
+        assert_eq!(text(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
         let far = UNIX_EPOCH + Duration::new(LAST_SECOND + 1, 5_000_000);
         assert_eq!(text(far), "9999-12-31T23:59:59Z");
     }
 
     #[test]
     fn what_is_no_time_is_refused_with_what_was_found() {
-        for bad in [
-            "\"yesterday\"",
-            "\"2026-11-23\"",
-            "12",
-            "\"2026-13-01T00:00:00Z\"",
-        ] {
+        for bad in ["\"yesterday\"", "\"2026-11-23\"", "12", "\"2026-13-01T00:00:00Z\""] {
             assert!(serde_json::from_str::<Timestamp>(bad).is_err(), "{bad}");
         }
-        let error = serde_json::from_str::<Timestamp>("\"soon\"")
-            .unwrap_err()
-            .to_string();
+        let error = serde_json::from_str::<Timestamp>("\"soon\"").unwrap_err().to_string();
         assert!(error.contains("\"soon\""), "{error}");
     }
 }

@@ -94,10 +94,7 @@ fn the_events_of_the_contract_parse_and_print() {
         "type": "hub", "module": "thermostat",
         "hub": {"state": "disconnected", "reason": "network", "since": "2026-11-23T10:00:00Z"},
     }));
-    assert_eq!(
-        check::<Event>(json!({"type": "heartbeat"})),
-        Event::Heartbeat
-    );
+    assert_eq!(check::<Event>(json!({"type": "heartbeat"})), Event::Heartbeat);
     check::<Event>(json!({"type": "removed", "module": "thermostat"}));
 }
 
@@ -116,14 +113,8 @@ fn a_snapshot_event_leaves_desired_out_only_where_unchanged() {
 #[test]
 fn an_event_of_an_unknown_type_is_passed_over_and_a_broken_one_is_not() {
     let parse = |text: &str| Event::parse(text.as_bytes());
-    assert_eq!(
-        parse(r#"{"type":"weather","sun":true}"#).expect("an object with a type"),
-        None
-    );
-    assert_eq!(
-        parse(r#"{"type":"heartbeat"}"#).expect("known"),
-        Some(Event::Heartbeat)
-    );
+    assert_eq!(parse(r#"{"type":"weather","sun":true}"#).expect("an object with a type"), None);
+    assert_eq!(parse(r#"{"type":"heartbeat"}"#).expect("known"), Some(Event::Heartbeat));
     for broken in [
         "",
         "{",
@@ -151,15 +142,8 @@ fn an_acknowledgement_parses_and_prints_with_and_without_its_optional_members() 
         "version": 7, "generation": 2, "status": 422, "description": "too hot",
         "handler": "hvac", "paths": ["/hvac", ""],
     }));
-    for bad in [
-        json!({"version": 7}),
-        json!({"version": -1, "status": 200}),
-        json!([7, 200]),
-    ] {
-        assert!(
-            serde_json::from_value::<AckRequest>(bad.clone()).is_err(),
-            "{bad}"
-        );
+    for bad in [json!({"version": 7}), json!({"version": -1, "status": 200}), json!([7, 200])] {
+        assert!(serde_json::from_value::<AckRequest>(bad.clone()).is_err(), "{bad}");
     }
 }
 
@@ -205,11 +189,7 @@ fn the_status_of_the_daemon_parses_and_prints() {
             "reconnects": 0,
         }],
     }));
-    let applied: Vec<_> = status
-        .modules
-        .iter()
-        .map(|module| module.applied_version())
-        .collect();
+    let applied: Vec<_> = status.modules.iter().map(|module| module.applied_version()).collect();
     assert_eq!(applied, [Some(6), None]);
 }
 
@@ -257,10 +237,8 @@ fn problems_carry_type_kind_and_the_members_of_their_kind() {
 
 #[test]
 fn kinds_have_the_http_status_of_the_contract() {
-    let table: Vec<_> = ProblemKind::ALL
-        .iter()
-        .map(|kind| (kind.status(), kind.as_str()))
-        .collect();
+    let table: Vec<_> =
+        ProblemKind::ALL.iter().map(|kind| (kind.status(), kind.as_str())).collect();
     assert_eq!(
         table,
         [

@@ -83,7 +83,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         return handle(&socket, &module);
     }
     // A page that can't be written is found out before the long part.
-    let page = arguments.write.as_deref().map(page::Page::read).transpose()?;
+    let page = arguments.write.as_deref().map(page::Page::find).transpose()?;
     let plan = Plan::new(arguments.quick, &arguments.only);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -11,38 +11,42 @@ const BEGIN: &str = "<!-- bench:begin -->";
 /// The line before which they end.
 const END: &str = "<!-- bench:end -->";
 
-/// A page with its markers found.
+/// A page that had its markers when it was looked at.
 #[derive(Debug)]
 pub(crate) struct Page {
     path: PathBuf,
-    before: String,
-    after: String,
 }
 
 impl Page {
-    /// Reads the page at `path`.
+    /// Looks whether results can be put into the page at `path`.
     ///
     /// # Errors
     ///
     /// Where it can't be read, or does not have each marker once and in order.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let shown = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
-        let (before, after) = around(&text)
-            .with_context(|| format!("expected one `{BEGIN}` before one `{END}` in `{shown}`"))?;
-        Ok(Self { path: path.to_owned(), before: before.to_owned(), after: after.to_owned() })
+    pub(crate) fn find(path: &Path) -> anyhow::Result<Self> {
+        parts(path).map(|_parts| Self { path: path.to_owned() })
     }
 
-    /// Writes the page with `results` between its markers.
+    /// Writes `results` between the markers; what people wrote meanwhile stays.
     ///
     /// # Errors
     ///
-    /// Where it can't be written.
+    /// Where the page can't be read or written, or has lost its markers.
     pub(crate) fn write(&self, results: &str) -> anyhow::Result<()> {
-        let Self { path, before, after } = self;
+        let (before, after) = parts(&self.path)?;
         let text = format!("{before}{BEGIN}\n{}\n{END}{after}", results.trim());
-        fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
+        fs::write(&self.path, text)
+            .with_context(|| format!("cannot write `{}`", self.path.display()))
     }
+}
+
+/// What of the page at `path` is not the program's.
+fn parts(path: &Path) -> anyhow::Result<(String, String)> {
+    let shown = path.display();
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let (before, after) = around(&text)
+        .with_context(|| format!("expected one `{BEGIN}` before one `{END}` in `{shown}`"))?;
+    Ok((before.to_owned(), after.to_owned()))
 }
 
 /// What is before the first marker and after the second.
@@ -62,11 +66,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page.md");
         fs::write(&path, format!("# Title\n\n{BEGIN}\nold\n{END}\n\nProse.\n")).unwrap();
-        for results in ["first\n", "| second |\n"] {
-            Page::read(&path).unwrap().write(results).unwrap();
-        }
+        let page = Page::find(&path).unwrap();
+        page.write("first\n").unwrap();
+        let edited = fs::read_to_string(&path).unwrap().replace("Prose.", "Better prose.");
+        fs::write(&path, edited).unwrap();
+        page.write("| second |\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text, format!("# Title\n\n{BEGIN}\n| second |\n{END}\n\nProse.\n"));
+        assert_eq!(text, format!("# Title\n\n{BEGIN}\n| second |\n{END}\n\nBetter prose.\n"));
     }
 
     #[test]

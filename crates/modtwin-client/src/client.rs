@@ -16,11 +16,7 @@ use crate::exchange::{self, Call};
 use crate::{ClientError, Follow, Watch, WatchOptions};
 
 /// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How long an answer may take beyond the time that the request itself allows for.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,9 +53,7 @@ impl Client {
     /// A client of the daemon at that socket; nothing is connected yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self {
-            socket: socket.into(),
-        }
+        Self { socket: socket.into() }
     }
 
     /// The socket's path.
@@ -98,12 +92,7 @@ impl Client {
         let paths = options.paths.iter().map(|path| ("path", path.as_str()));
         let query = paths
             .chain(since.as_deref().map(|since| ("since", since)))
-            .chain(
-                options
-                    .handler
-                    .as_deref()
-                    .map(|handler| ("handler", handler)),
-            );
+            .chain(options.handler.as_deref().map(|handler| ("handler", handler)));
         for (index, (name, value)) in query.enumerate() {
             target.push(if index == 0 { '?' } else { '&' });
             target.push_str(name);
@@ -220,11 +209,7 @@ impl Client {
     ///
     /// [`ClientError`] where the daemon can't be reached or refuses.
     pub async fn reconnect(&self, module: &str) -> Result<(), ClientError> {
-        let call = Call::new(
-            Method::POST,
-            module_target(module, "/reconnect"),
-            DEFAULT_TIMEOUT,
-        );
+        let call = Call::new(Method::POST, module_target(module, "/reconnect"), DEFAULT_TIMEOUT);
         self.accepted(call).await.map(|_answer| ())
     }
 
@@ -266,10 +251,7 @@ fn module_target(module: &str, rest: &str) -> String {
 /// `timeout` as the API takes it: rounded up, from one second to an hour.
 fn whole_seconds(timeout: Duration) -> u64 {
     let up = u64::from(timeout.subsec_nanos() > 0);
-    timeout
-        .as_secs()
-        .saturating_add(up)
-        .clamp(1, MAX_TIMEOUT.as_secs())
+    timeout.as_secs().saturating_add(up).clamp(1, MAX_TIMEOUT.as_secs())
 }
 
 #[cfg(test)]
@@ -278,14 +260,8 @@ mod tests {
 
     #[test]
     fn ids_cannot_leave_their_place_in_the_path() {
-        assert_eq!(
-            module_target("a.b-c_1", "/watch"),
-            "/v1/modules/a.b-c_1/watch"
-        );
-        assert_eq!(
-            module_target("../x?y#z %", ""),
-            "/v1/modules/..%2Fx%3Fy%23z%20%25"
-        );
+        assert_eq!(module_target("a.b-c_1", "/watch"), "/v1/modules/a.b-c_1/watch");
+        assert_eq!(module_target("../x?y#z %", ""), "/v1/modules/..%2Fx%3Fy%23z%20%25");
     }
 
     #[test]

@@ -52,30 +52,18 @@ impl ClientError {
     }
 
     pub(crate) fn unreachable(socket: &Path, source: io::Error) -> Self {
-        Self::Unreachable {
-            socket: socket.to_owned(),
-            source,
-        }
+        Self::Unreachable { socket: socket.to_owned(), source }
     }
 
     pub(crate) fn protocol(socket: &Path, what: impl Into<String>) -> Self {
-        Self::Protocol {
-            socket: socket.to_owned(),
-            what: what.into(),
-        }
+        Self::Protocol { socket: socket.to_owned(), what: what.into() }
     }
 
     /// Sorts hyper's errors: nonsense on the wire, or a connection that ended.
     pub(crate) fn from_hyper(socket: &Path, error: hyper::Error) -> Self {
         if error.is_parse() {
-            return Self::protocol(
-                socket,
-                format!("expected HTTP/1.1, found otherwise ({error})"),
-            );
+            return Self::protocol(socket, format!("expected HTTP/1.1, found otherwise ({error})"));
         }
-        Self::unreachable(
-            socket,
-            io::Error::new(io::ErrorKind::ConnectionReset, error),
-        )
+        Self::unreachable(socket, io::Error::new(io::ErrorKind::ConnectionReset, error))
     }
 }

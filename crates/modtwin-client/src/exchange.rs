@@ -37,12 +37,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// A request without a body.
     pub(crate) fn new(method: Method, target: String, deadline: Duration) -> Self {
-        Self {
-            method,
-            target,
-            body: None,
-            deadline,
-        }
+        Self { method, target, body: None, deadline }
     }
 }
 
@@ -78,10 +73,7 @@ async fn send(socket: &Path, call: Call<'_>) -> Result<Open, ClientError> {
         .method(call.method)
         .uri(call.target)
         .header(header::HOST, "localhost")
-        .header(
-            header::USER_AGENT,
-            concat!("modtwin-client/", env!("CARGO_PKG_VERSION")),
-        );
+        .header(header::USER_AGENT, concat!("modtwin-client/", env!("CARGO_PKG_VERSION")));
     let body = match call.body {
         Some((media_type, body)) => {
             request = request.header(header::CONTENT_TYPE, media_type);
@@ -133,16 +125,10 @@ pub(crate) fn refusal(socket: &Path, status: StatusCode, body: &[u8]) -> ClientE
     match serde_json::from_slice::<Problem>(body) {
         Ok(problem) => ClientError::Problem(Box::new(problem)),
         Err(_) => {
-            let excerpt: String = String::from_utf8_lossy(body)
-                .chars()
-                .take(EXCERPT)
-                .collect();
+            let excerpt: String = String::from_utf8_lossy(body).chars().take(EXCERPT).collect();
             ClientError::protocol(
                 socket,
-                format!(
-                    "expected a problem with status {}, found {excerpt:?}",
-                    status.as_u16()
-                ),
+                format!("expected a problem with status {}, found {excerpt:?}", status.as_u16()),
             )
         }
     }
@@ -167,13 +153,8 @@ async fn within<T>(
     deadline: Duration,
     work: impl Future<Output = Result<T, ClientError>>,
 ) -> Result<T, ClientError> {
-    tokio::time::timeout(deadline, work)
-        .await
-        .unwrap_or_else(|_elapsed| {
-            let silence = format!("no answer within {} s", deadline.as_secs());
-            Err(ClientError::unreachable(
-                socket,
-                io::Error::new(io::ErrorKind::TimedOut, silence),
-            ))
-        })
+    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_elapsed| {
+        let silence = format!("no answer within {} s", deadline.as_secs());
+        Err(ClientError::unreachable(socket, io::Error::new(io::ErrorKind::TimedOut, silence)))
+    })
 }

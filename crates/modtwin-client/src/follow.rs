@@ -50,13 +50,7 @@ enum State {
 
 impl Follow {
     pub(crate) fn new(client: Client, module: String, options: WatchOptions) -> Self {
-        Self {
-            client,
-            module,
-            options,
-            state: State::Due(Instant::now()),
-            failures: 0,
-        }
+        Self { client, module, options, state: State::Due(Instant::now()), failures: 0 }
     }
 
     /// Waits for the next event, connecting where needed; none once the module was removed.
@@ -85,8 +79,7 @@ impl Follow {
                         }
                         Ok(None) => {
                             let end = std::io::ErrorKind::UnexpectedEof.into();
-                            self.lost(ClientError::unreachable(self.client.socket(), end))
-                                .map(Some)
+                            self.lost(ClientError::unreachable(self.client.socket(), end)).map(Some)
                         }
                         Err(error) => self.lost(error).map(Some),
                     };
@@ -111,11 +104,7 @@ impl Follow {
         let retry_in = backoff(self.failures, fastrand::f64());
         self.failures = self.failures.saturating_add(1);
         self.state = State::Due(Instant::now() + retry_in);
-        if error.is_temporary() {
-            Ok(Followed::Lost { error, retry_in })
-        } else {
-            Err(error)
-        }
+        if error.is_temporary() { Ok(Followed::Lost { error, retry_in }) } else { Err(error) }
     }
 }
 

@@ -18,12 +18,7 @@ pub(crate) struct TooLong(pub(crate) usize);
 impl LineBuffer {
     /// An empty buffer for lines of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            start: 0,
-            searched: 0,
-            limit,
-        }
+        Self { bytes: Vec::new(), start: 0, searched: 0, limit }
     }
 
     /// Takes in what has come.
@@ -43,20 +38,12 @@ impl LineBuffer {
                 let start = std::mem::replace(&mut self.start, end + 1);
                 self.searched = self.start;
                 let line = self.bytes.get(start..end).unwrap_or_default();
-                if line.len() > self.limit {
-                    Err(TooLong(self.limit))
-                } else {
-                    Ok(Some(line))
-                }
+                if line.len() > self.limit { Err(TooLong(self.limit)) } else { Ok(Some(line)) }
             }
             None => {
                 self.searched = self.bytes.len();
                 let waiting = self.bytes.len() - self.start;
-                if waiting > self.limit {
-                    Err(TooLong(self.limit))
-                } else {
-                    Ok(None)
-                }
+                if waiting > self.limit { Err(TooLong(self.limit)) } else { Ok(None) }
             }
         }
     }
@@ -88,18 +75,12 @@ mod tests {
     fn lines_come_out_whole_however_they_came_in() {
         let expected = Ok(vec!["one".to_owned(), String::new(), "two".to_owned()]);
         assert_eq!(lines(9, &["one\n\ntwo\n"]), expected);
-        assert_eq!(
-            lines(9, &["o", "ne", "\n\nt", "wo", "\n", "rest"]),
-            expected
-        );
+        assert_eq!(lines(9, &["o", "ne", "\n\nt", "wo", "\n", "rest"]), expected);
     }
 
     #[test]
     fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
-        assert_eq!(
-            lines(3, &["abc\n", "def\n"]),
-            Ok(vec!["abc".to_owned(), "def".to_owned()])
-        );
+        assert_eq!(lines(3, &["abc\n", "def\n"]), Ok(vec!["abc".to_owned(), "def".to_owned()]));
         assert_eq!(lines(3, &["abcd\n"]), Err(TooLong(3)));
         assert_eq!(lines(3, &["ab", "cd"]), Err(TooLong(3)));
     }

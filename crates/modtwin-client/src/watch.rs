@@ -104,9 +104,6 @@ impl Watch {
 
     fn silent(&self) -> ClientError {
         let silence = format!("nothing heard for {} s", self.max_silence.as_secs());
-        ClientError::unreachable(
-            &self.socket,
-            io::Error::new(io::ErrorKind::TimedOut, silence),
-        )
+        ClientError::unreachable(&self.socket, io::Error::new(io::ErrorKind::TimedOut, silence))
     }
 }

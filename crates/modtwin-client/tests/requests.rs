@@ -37,11 +37,7 @@ async fn a_snapshot_is_fetched_by_the_module_s_encoded_name() {
 async fn a_report_says_how_far_it_is_to_come_and_how_far_it_came() {
     let daemon = Daemon::serve(|request, stream| {
         if request.line.contains("wait=hub") {
-            answer(
-                stream,
-                200,
-                &json!({"stored": true, "sequence": 5, "version": 14}),
-            );
+            answer(stream, 200, &json!({"stored": true, "sequence": 5, "version": 14}));
         } else {
             answer(stream, 202, &json!({"stored": true, "sequence": 4}));
         }
@@ -53,22 +49,13 @@ async fn a_report_says_how_far_it_is_to_come_and_how_far_it_came() {
     assert!(matches!(stored, Reported::Stored(stored) if stored.sequence == 4));
     let request = daemon.request();
     assert_eq!(request.line, "PATCH /v1/modules/m/reported?wait=stored");
-    assert!(
-        request
-            .headers
-            .contains("content-type: application/merge-patch+json")
-    );
+    assert!(request.headers.contains("content-type: application/merge-patch+json"));
     assert_eq!(request.json(), Value::Object(patch.clone()));
 
-    let wait = Wait::Hub {
-        timeout: Duration::from_millis(1_500),
-    };
+    let wait = Wait::Hub { timeout: Duration::from_millis(1_500) };
     let accepted = client.report("m", &patch, wait).await.unwrap();
     assert!(matches!(accepted, Reported::Accepted(accepted) if accepted.version == 14));
-    assert_eq!(
-        daemon.request().line,
-        "PATCH /v1/modules/m/reported?wait=hub&timeout=2"
-    );
+    assert_eq!(daemon.request().line, "PATCH /v1/modules/m/reported?wait=hub&timeout=2");
 }
 
 #[tokio::test]
@@ -82,16 +69,10 @@ async fn an_acknowledgement_carries_only_what_it_says() {
         handler: Some("hvac".to_owned()),
         paths: Vec::new(),
     };
-    Client::new(daemon.socket())
-        .acknowledge("m", &ack)
-        .await
-        .unwrap();
+    Client::new(daemon.socket()).acknowledge("m", &ack).await.unwrap();
     let request = daemon.request();
     assert_eq!(request.line, "POST /v1/modules/m/acks");
-    assert_eq!(
-        request.json(),
-        json!({"version": 7, "status": 200, "handler": "hvac"})
-    );
+    assert_eq!(request.json(), json!({"version": 7, "status": 200, "handler": "hvac"}));
 }
 
 #[tokio::test]
@@ -109,46 +90,29 @@ async fn a_problem_comes_through_with_its_members() {
         body["limit"] = json!(4096);
         answer(stream, 422, &body);
     });
-    let error = Client::new(daemon.socket())
-        .report("m", &Document::new(), Wait::Stored)
-        .await
-        .unwrap_err();
+    let error =
+        Client::new(daemon.socket()).report("m", &Document::new(), Wait::Stored).await.unwrap_err();
     assert_eq!(error.problem_kind(), Some(ProblemKind::InvalidTwin));
     assert_eq!(error.to_string(), "shorten it");
     assert!(!error.is_temporary());
-    let ClientError::Problem(problem) = error else {
-        panic!("expected a problem")
-    };
-    assert_eq!(
-        (problem.pointer.as_deref(), problem.limit),
-        (Some("/a"), Some(4096))
-    );
+    let ClientError::Problem(problem) = error else { panic!("expected a problem") };
+    assert_eq!((problem.pointer.as_deref(), problem.limit), (Some("/a"), Some(4096)));
 }
 
 #[tokio::test]
 async fn an_unhealthy_daemon_is_an_answer() {
     let daemon = Daemon::serve(|_, stream| {
-        answer(
-            stream,
-            503,
-            &json!({"healthy": false, "version": "0.1.0", "problem": "stuck"}),
-        );
+        answer(stream, 503, &json!({"healthy": false, "version": "0.1.0", "problem": "stuck"}));
     });
     let health = Client::new(daemon.socket()).health().await.unwrap();
-    assert_eq!(
-        (health.healthy, health.problem.as_deref()),
-        (false, Some("stuck"))
-    );
+    assert_eq!((health.healthy, health.problem.as_deref()), (false, Some("stuck")));
 }
 
 #[tokio::test]
 async fn nobody_at_the_socket_is_told_apart_from_a_wrong_peer() {
     let nowhere = tempfile::tempdir().unwrap().path().join("none.sock");
     let error = Client::new(&nowhere).status().await.unwrap_err();
-    assert!(
-        matches!(error, ClientError::Unreachable { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("none.sock"), "{error}");
     assert!(error.is_temporary());
 
@@ -159,55 +123,33 @@ async fn nobody_at_the_socket_is_told_apart_from_a_wrong_peer() {
 
 #[tokio::test]
 async fn a_connection_that_ends_early_is_unreachable() {
-    for bytes in [
-        "",
-        "HTTP/1.1 200 OK\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",
-    ] {
+    for bytes in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"] {
         let daemon = Daemon::serve(move |_, stream| send(stream, bytes));
         let error = Client::new(daemon.socket()).modules().await.unwrap_err();
-        assert!(
-            matches!(error, ClientError::Unreachable { .. }),
-            "{bytes:?}: {error:?}"
-        );
+        assert!(matches!(error, ClientError::Unreachable { .. }), "{bytes:?}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_of_the_contract_is_a_protocol_error() {
-    for (status, body) in [
-        (200, "no json"),
-        (200, "[]"),
-        (200, ""),
-        (404, "<html>"),
-        (301, "{}"),
-    ] {
+    for (status, body) in [(200, "no json"), (200, "[]"), (200, ""), (404, "<html>"), (301, "{}")] {
         let daemon = Daemon::serve(move |_, stream| answer_text(stream, status, body));
         let error = Client::new(daemon.socket()).modules().await.unwrap_err();
-        assert!(
-            matches!(error, ClientError::Protocol { .. }),
-            "{status} {body:?}: {error:?}"
-        );
+        assert!(matches!(error, ClientError::Protocol { .. }), "{status} {body:?}: {error:?}");
     }
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let daemon = Daemon::serve(|_, stream| {
-        send(
-            stream,
-            "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n",
-        );
+        send(stream, "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n");
         for _ in 0..80 {
             send(stream, &" ".repeat(64 * 1024));
         }
         hold(stream);
     });
     let error = Client::new(daemon.socket()).modules().await.unwrap_err();
-    assert!(
-        error.to_string().contains("at most 4194304 bytes"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("at most 4194304 bytes"), "{error}");
 }
 
 #[tokio::test]

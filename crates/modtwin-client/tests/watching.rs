@@ -1,9 +1,5 @@
 //! Watches and what keeps them alive, against a scripted socket.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "helpers of tests may fail the test"
-)]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 #[expect(dead_code, reason = "each test file uses its share")]
 mod scripted;
@@ -27,9 +23,7 @@ async fn next(follow: &mut Follow) -> Event {
             }
         }
     };
-    tokio::time::timeout(DEADLINE, next)
-        .await
-        .expect("an event comes in time")
+    tokio::time::timeout(DEADLINE, next).await.expect("an event comes in time")
 }
 
 #[tokio::test]
@@ -39,33 +33,21 @@ async fn a_watch_asks_for_paths_revision_and_handler_and_gives_events_in_order()
         event(stream, &snapshot(7, &json!({"x": 1})));
         chunk(stream, "{\"type\":\"heart");
         chunk(stream, "beat\"}\n{\"type\":\"of_a_newer_version\"}\n\n");
-        event(
-            stream,
-            &json!({"type": "hub", "module": "m", "hub": connected()}),
-        );
+        event(stream, &json!({"type": "hub", "module": "m", "hub": connected()}));
         event(stream, &desired(8, &json!({"x": 2})));
         end(stream);
     });
     let options = WatchOptions {
         paths: vec!["/hvac".to_owned(), "/a~1b&c".to_owned()],
-        since: Some(Revision {
-            generation: 1,
-            version: 7,
-        }),
+        since: Some(Revision { generation: 1, version: 7 }),
         handler: Some("hvac 1".to_owned()),
     };
-    let mut watch = Client::new(daemon.socket())
-        .watch("m", &options)
-        .await
-        .unwrap();
+    let mut watch = Client::new(daemon.socket()).watch("m", &options).await.unwrap();
     assert_eq!(
         daemon.request().line,
         "GET /v1/modules/m/watch?path=%2Fhvac&path=%2Fa~1b%26c&since=1.7&handler=hvac%201"
     );
-    assert!(matches!(
-        watch.next().await.unwrap(),
-        Some(Event::Snapshot(_))
-    ));
+    assert!(matches!(watch.next().await.unwrap(), Some(Event::Snapshot(_))));
     assert_eq!(watch.next().await.unwrap(), Some(Event::Heartbeat));
     assert!(matches!(watch.next().await.unwrap(), Some(Event::Hub(_))));
     assert!(
@@ -78,21 +60,15 @@ async fn a_watch_asks_for_paths_revision_and_handler_and_gives_events_in_order()
 async fn a_watch_that_is_refused_says_why() {
     let daemon =
         Daemon::serve(|_, stream| answer(stream, 403, &problem(403, "forbidden", "no rule")));
-    let error = Client::new(daemon.socket())
-        .watch("m", &WatchOptions::default())
-        .await
-        .unwrap_err();
+    let error =
+        Client::new(daemon.socket()).watch("m", &WatchOptions::default()).await.unwrap_err();
     assert_eq!(error.problem_kind(), Some(ProblemKind::Forbidden));
 }
 
 #[tokio::test]
 async fn lines_that_are_no_events_and_lines_without_end_are_protocol_errors() {
     let endless = "x".repeat(1024 * 1024 + 1);
-    for bad in [
-        "no json\n".to_owned(),
-        "{\"type\":\"removed\"}\n".to_owned(),
-        endless,
-    ] {
+    for bad in ["no json\n".to_owned(), "{\"type\":\"removed\"}\n".to_owned(), endless] {
         let shown: String = bad.chars().take(20).collect();
         let daemon = Daemon::serve(move |_, stream| {
             begin(stream);
@@ -102,10 +78,7 @@ async fn lines_that_are_no_events_and_lines_without_end_are_protocol_errors() {
         let client = Client::new(daemon.socket());
         let mut watch = client.watch("m", &WatchOptions::default()).await.unwrap();
         let error = watch.next().await.unwrap_err();
-        assert!(
-            matches!(error, ClientError::Protocol { .. }),
-            "{shown:?}: {error:?}"
-        );
+        assert!(matches!(error, ClientError::Protocol { .. }), "{shown:?}: {error:?}");
     }
 }
 
@@ -176,10 +149,7 @@ async fn following_ends_where_the_module_is_removed_or_another_attempt_cannot_he
 
     let daemon = Daemon::serve(|_, stream| answer(stream, 403, &problem(403, "forbidden", "no")));
     let mut follow = Client::new(daemon.socket()).follow("m", WatchOptions::default());
-    assert_eq!(
-        follow.next().await.unwrap_err().problem_kind(),
-        Some(ProblemKind::Forbidden)
-    );
+    assert_eq!(follow.next().await.unwrap_err().problem_kind(), Some(ProblemKind::Forbidden));
 }
 
 #[tokio::test]
@@ -189,13 +159,7 @@ async fn following_tries_again_where_the_daemon_is_busy() {
     let mut follow = Client::new(daemon.socket()).follow("m", WatchOptions::default());
     for _ in 0..2 {
         let lost = follow.next().await.unwrap();
-        assert!(matches!(
-            lost,
-            Some(Followed::Lost {
-                error: ClientError::Problem(_),
-                ..
-            })
-        ));
+        assert!(matches!(lost, Some(Followed::Lost { error: ClientError::Problem(_), .. })));
     }
 }
 
@@ -208,10 +172,7 @@ async fn a_peer_without_heartbeats_counts_as_dead() {
     });
     let client = Client::new(daemon.socket());
     let mut watch = client.watch("m", &WatchOptions::default()).await.unwrap();
-    assert!(matches!(
-        watch.next().await.unwrap(),
-        Some(Event::Snapshot(_))
-    ));
+    assert!(matches!(watch.next().await.unwrap(), Some(Event::Snapshot(_))));
     // From here on nothing is written any more, so that only the clock can move things on.
     tokio::time::pause();
     let begin = tokio::time::Instant::now();

@@ -93,12 +93,32 @@ impl Refusal {
     pub fn class(&self) -> RefusalClass {
         match self.status {
             429 => RefusalClass::Throttled,
-            // 403002 IotHubQuotaExceeded is the one 403 that time mends.
-            403 if self.message.contains("Quota") => RefusalClass::Quota,
+            // 403002 IotHubQuotaExceeded is the one 403 that time mends. Its text may have the name
+            // or say that the number of messages "exceeded the allocated quota".
+            403 if self.message.to_ascii_lowercase().contains("quota") => RefusalClass::Quota,
             401 | 403 | 404 => RefusalClass::Identity,
             408 => RefusalClass::Hub,
             400..=499 => RefusalClass::Content,
             _ => RefusalClass::Hub,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_spent_quota_is_told_from_an_identity_that_may_not() {
+        for (message, class) in [
+            ("IotHubQuotaExceeded", RefusalClass::Quota),
+            ("Total number of messages on IotHub exceeded the quota.", RefusalClass::Quota),
+            ("Unauthorized", RefusalClass::Identity),
+        ] {
+            let refusal = Refusal { status: 403, message: message.to_string() };
+            assert_eq!(refusal.class(), class, "{message}");
         }
     }
 }

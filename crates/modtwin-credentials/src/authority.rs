@@ -91,9 +91,7 @@ impl CertificateAuthority {
         let certificate =
             X509::from_pem(certificate_pem).map_err(AuthorityError::BadCertificate)?;
         let key = PrivateKey::from_pem(key_pem).map_err(AuthorityError::Key)?;
-        let public = certificate
-            .public_key()
-            .map_err(AuthorityError::BadCertificate)?;
+        let public = certificate.public_key().map_err(AuthorityError::BadCertificate)?;
         if !key.0.public_eq(&public) {
             return Err(AuthorityError::KeyMismatch);
         }
@@ -118,10 +116,7 @@ impl CertificateAuthority {
         if !request.verify(&key).unwrap_or(false) {
             return Err(AuthorityError::Unproven);
         }
-        let failed = |source| AuthorityError::Openssl {
-            what: "certificate",
-            source,
-        };
+        let failed = |source| AuthorityError::Openssl { what: "certificate", source };
         self.sign(request.subject_name(), &key, validity)
             .and_then(|certificate| certificate.to_pem())
             .map(|pem| ascii(&pem))
@@ -134,14 +129,8 @@ impl CertificateAuthority {
     ///
     /// [`AuthorityError::Openssl`] where OpenSSL fails.
     pub fn certificate_pem(&self) -> Result<String, AuthorityError> {
-        let failed = |source| AuthorityError::Openssl {
-            what: "PEM of the certificate",
-            source,
-        };
-        self.certificate
-            .to_pem()
-            .map(|pem| ascii(&pem))
-            .map_err(failed)
+        let failed = |source| AuthorityError::Openssl { what: "PEM of the certificate", source };
+        self.certificate.to_pem().map(|pem| ascii(&pem)).map_err(failed)
     }
 
     /// The authority's key.
@@ -157,13 +146,8 @@ impl CertificateAuthority {
         issuer: Option<&Self>,
     ) -> Result<Self, AuthorityError> {
         let key = request::generate_key(kind).map_err(AuthorityError::Key)?;
-        let certificate =
-            authority_certificate(name, &key, validity, issuer).map_err(|source| {
-                AuthorityError::Openssl {
-                    what: "authority",
-                    source,
-                }
-            })?;
+        let certificate = authority_certificate(name, &key, validity, issuer)
+            .map_err(|source| AuthorityError::Openssl { what: "authority", source })?;
         Ok(Self { certificate, key })
     }
 
@@ -199,18 +183,9 @@ fn authority_certificate(
         .set_issuer_name(issuer.map_or(&*subject, |issuer| issuer.certificate.subject_name()))?;
     builder.set_pubkey(&key.0)?;
     builder.append_extension(BasicConstraints::new().critical().ca().build()?)?;
-    builder.append_extension(
-        KeyUsage::new()
-            .critical()
-            .key_cert_sign()
-            .crl_sign()
-            .build()?,
-    )?;
+    builder.append_extension(KeyUsage::new().critical().key_cert_sign().crl_sign().build()?)?;
     identify(&mut builder, issuer.map(|issuer| &issuer.certificate))?;
-    builder.sign(
-        issuer.map_or(&key.0, |issuer| &issuer.key.0),
-        MessageDigest::sha256(),
-    )?;
+    builder.sign(issuer.map_or(&key.0, |issuer| &issuer.key.0), MessageDigest::sha256())?;
     Ok(builder.build())
 }
 
@@ -282,9 +257,7 @@ mod tests {
         let leaf = X509::from_pem(leaf.as_bytes()).unwrap();
         X509StoreContext::new()
             .unwrap()
-            .init(&store.build(), &leaf, &chain, |context| {
-                context.verify_cert()
-            })
+            .init(&store.build(), &leaf, &chain, |context| context.verify_cert())
             .unwrap()
     }
 
@@ -296,25 +269,13 @@ mod tests {
             let leaf = root.sign_csr(request(&key).as_bytes(), validity()).unwrap();
             assert!(verifies(&leaf, &[], &root));
 
-            let between = root
-                .create_intermediate("Between", kind, validity())
-                .unwrap();
-            let leaf = between
-                .sign_csr(request(&key).as_bytes(), validity())
-                .unwrap();
+            let between = root.create_intermediate("Between", kind, validity()).unwrap();
+            let leaf = between.sign_csr(request(&key).as_bytes(), validity()).unwrap();
             assert!(!verifies(&leaf, &[], &root));
-            assert!(verifies(
-                &leaf,
-                &[between.certificate_pem().unwrap()],
-                &root
-            ));
+            assert!(verifies(&leaf, &[between.certificate_pem().unwrap()], &root));
 
             let stranger = CertificateAuthority::create("Root", kind, validity()).unwrap();
-            assert!(!verifies(
-                &leaf,
-                &[between.certificate_pem().unwrap()],
-                &stranger
-            ));
+            assert!(!verifies(&leaf, &[between.certificate_pem().unwrap()], &stranger));
         }
     }
 
@@ -326,9 +287,7 @@ mod tests {
         let again =
             CertificateAuthority::load(pem.as_bytes(), key_pem.expose().as_bytes()).unwrap();
         let key = request::generate_key(KeyKind::EcP256).unwrap();
-        let leaf = again
-            .sign_csr(request(&key).as_bytes(), validity())
-            .unwrap();
+        let leaf = again.sign_csr(request(&key).as_bytes(), validity()).unwrap();
         assert!(verifies(&leaf, &[], &root));
         let other = key.to_pem().unwrap();
         let mismatch = CertificateAuthority::load(pem.as_bytes(), other.expose().as_bytes());
@@ -346,10 +305,7 @@ mod tests {
         forged.sign(&other.0, MessageDigest::sha256()).unwrap();
         let refused = root.sign_csr(&forged.build().to_pem().unwrap(), validity());
         assert!(matches!(refused, Err(AuthorityError::Unproven)));
-        assert!(matches!(
-            root.sign_csr(b"x", validity()),
-            Err(AuthorityError::BadRequest(_))
-        ));
+        assert!(matches!(root.sign_csr(b"x", validity()), Err(AuthorityError::BadRequest(_))));
     }
 
     #[test]

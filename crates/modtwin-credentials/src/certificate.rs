@@ -68,17 +68,10 @@ impl fmt::Display for Warning {
             Self::ChainOrder { path, position } => {
                 let path = path.display();
                 let before = position.saturating_sub(1);
-                write!(
-                    f,
-                    "certificate {position} of `{path}` did not sign certificate {before}"
-                )
+                write!(f, "certificate {position} of `{path}` did not sign certificate {before}")
             }
             Self::PasswordUnused { path } => {
-                write!(
-                    f,
-                    "`{}` is not encrypted, its password is not used",
-                    path.display()
-                )
+                write!(f, "`{}` is not encrypted, its password is not used", path.display())
             }
         }
     }
@@ -115,54 +108,31 @@ impl ClientCertificate {
         let (key, password) = read_key(files, &mut warnings)?;
         let leaf = check_pair(files, &chain, &key)?;
         let path = || files.certificate.clone();
-        common_name::check(
-            common_name::common_names(leaf.subject_name()),
-            device,
-            module,
-        )
-        .map_err(|source| CredentialError::CommonName {
-            certificate: path(),
-            source,
-        })?;
+        common_name::check(common_name::common_names(leaf.subject_name()), device, module)
+            .map_err(|source| CredentialError::CommonName { certificate: path(), source })?;
         let not_after = check_time(&files.certificate, &chain, now)?;
-        let leaf = Description::of(leaf).map_err(|source| CredentialError::BadCertificate {
-            path: path(),
-            source,
-        })?;
+        let leaf = Description::of(leaf)
+            .map_err(|source| CredentialError::BadCertificate { path: path(), source })?;
         warnings.extend(file::readable_by_others(&files.private_key));
         warnings.extend(chain_order(&files.certificate, &chain));
-        Ok(Self {
-            leaf,
-            not_after,
-            password,
-            warnings,
-        })
+        Ok(Self { leaf, not_after, password, warnings })
     }
 }
 
 /// Reads the certificates of a file; there is at least one.
 fn read_chain(path: &Path) -> Result<Vec<X509>, CredentialError> {
     let bytes = file::read(path)?;
-    let chain = X509::stack_from_pem(&bytes).map_err(|source| CredentialError::BadCertificate {
-        path: path.to_owned(),
-        source,
-    })?;
+    let chain = X509::stack_from_pem(&bytes)
+        .map_err(|source| CredentialError::BadCertificate { path: path.to_owned(), source })?;
     if chain.is_empty() {
-        return Err(CredentialError::NoCertificate {
-            path: path.to_owned(),
-            found: guess(&bytes),
-        });
+        return Err(CredentialError::NoCertificate { path: path.to_owned(), found: guess(&bytes) });
     }
     Ok(chain)
 }
 
 /// What a file without the wanted PEM seems to be.
 fn guess(bytes: &[u8]) -> &'static str {
-    let has = |text: &str| {
-        bytes
-            .windows(text.len())
-            .any(|window| window == text.as_bytes())
-    };
+    let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     match bytes {
         [] => "an empty file",
         // A DER sequence with a length of two bytes, as certificates and keys are.
@@ -182,15 +152,9 @@ fn read_key(
     let path = &files.private_key;
     let bytes = file::read(path)?;
     let Some(pem) = first_key(&bytes) else {
-        return Err(CredentialError::NoKey {
-            path: path.clone(),
-            found: guess(&bytes),
-        });
+        return Err(CredentialError::NoKey { path: path.clone(), found: guess(&bytes) });
     };
-    let bad = |source| CredentialError::BadKey {
-        path: path.clone(),
-        source,
-    };
+    let bad = |source| CredentialError::BadKey { path: path.clone(), source };
     // RFC 7468, section 11, and RFC 1421, section 4.6.1.1, as OpenSSL writes them.
     let encrypted = pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("4,ENCRYPTED");
     match (encrypted, &files.private_key_password_file) {
@@ -239,10 +203,7 @@ fn first_key(bytes: &[u8]) -> Option<String> {
 
 /// Reads a password: the first line of its file.
 fn read_password(path: &Path) -> Result<Secret, CredentialError> {
-    let none = |found| CredentialError::NoPassword {
-        path: path.to_owned(),
-        found,
-    };
+    let none = |found| CredentialError::NoPassword { path: path.to_owned(), found };
     let text = String::from_utf8(file::read(path)?).map_err(|_| none("no UTF-8"))?;
     let password = text.lines().next().unwrap_or_default();
     if password.is_empty() {
@@ -269,10 +230,8 @@ fn check_pair<'a>(
             position: chain.iter().position(matches).map(|index| index + 1),
         });
     };
-    try_context(leaf, chain, key).map_err(|source| CredentialError::Unusable {
-        certificate: certificate(),
-        source,
-    })?;
+    try_context(leaf, chain, key)
+        .map_err(|source| CredentialError::Unusable { certificate: certificate(), source })?;
     Ok(leaf)
 }
 
@@ -291,31 +250,18 @@ fn try_context(leaf: &X509, chain: &[X509], key: &PKey<Private>) -> Result<(), E
 fn check_time(path: &Path, chain: &[X509], now: SystemTime) -> Result<SystemTime, CredentialError> {
     let mut first_end: Option<SystemTime> = None;
     for (index, one) in chain.iter().enumerate() {
-        let bad = |source| CredentialError::BadCertificate {
-            path: path.to_owned(),
-            source,
-        };
+        let bad = |source| CredentialError::BadCertificate { path: path.to_owned(), source };
         let not_before = date::from_asn1(one.not_before()).map_err(bad)?;
         let not_after = date::from_asn1(one.not_after()).map_err(bad)?;
         let (certificate, position) = (path.to_owned(), index + 1);
         if now < not_before {
             let (not_before, now) = (Date(not_before), Date(now));
-            return Err(CredentialError::NotYetValid {
-                certificate,
-                position,
-                not_before,
-                now,
-            });
+            return Err(CredentialError::NotYetValid { certificate, position, not_before, now });
         }
         // The time ends with that second (RFC 5280, section 4.1.2.5: inclusive).
         if now >= not_after + std::time::Duration::from_secs(1) {
             let (not_after, now) = (Date(not_after), Date(now));
-            return Err(CredentialError::Expired {
-                certificate,
-                position,
-                not_after,
-                now,
-            });
+            return Err(CredentialError::Expired { certificate, position, not_after, now });
         }
         first_end = Some(first_end.map_or(not_after, |earliest| earliest.min(not_after)));
     }
@@ -331,10 +277,7 @@ fn chain_order(path: &Path, chain: &[X509]) -> Vec<Warning> {
             [signed, signer] => signer.issued(signed) != X509VerifyResult::OK,
             _ => false,
         })
-        .map(|(index, _)| Warning::ChainOrder {
-            path: path.to_owned(),
-            position: index + 2,
-        })
+        .map(|(index, _)| Warning::ChainOrder { path: path.to_owned(), position: index + 2 })
         .collect()
 }
 

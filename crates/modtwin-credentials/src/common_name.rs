@@ -143,11 +143,7 @@ fn wrong(expected: String, found: String, device: &DeviceId, module: &ModuleId) 
     } else if found == format!("{module}/{device}") {
         CommonNameError::Swapped { expected, found }
     } else if length > MAX_COMMON_NAME_LENGTH {
-        CommonNameError::TooLong {
-            expected,
-            found,
-            length,
-        }
+        CommonNameError::TooLong { expected, found, length }
     } else if found == device.as_str() {
         CommonNameError::DeviceOnly { expected, found }
     } else if found == module.as_str() {

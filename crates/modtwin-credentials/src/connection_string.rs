@@ -104,16 +104,10 @@ impl ConnectionString {
     /// [`ConnectionStringError`] where a key is unknown or repeated, or the symmetric key is none.
     pub fn parse(text: &str) -> Result<Self, ConnectionStringError> {
         let mut parsed = Self::default();
-        let parts = text
-            .trim()
-            .split(';')
-            .enumerate()
-            .filter(|(_, part)| !part.trim().is_empty());
+        let parts = text.trim().split(';').enumerate().filter(|(_, part)| !part.trim().is_empty());
         for (index, part) in parts {
             let Some((key, value)) = part.split_once('=') else {
-                return Err(ConnectionStringError::NoValue {
-                    position: index + 1,
-                });
+                return Err(ConnectionStringError::NoValue { position: index + 1 });
             };
             parsed.set(key.trim(), value.trim())?;
         }
@@ -135,9 +129,7 @@ impl ConnectionString {
             SHARED_ACCESS_SIGNATURE => flag(SHARED_ACCESS_SIGNATURE, &mut self.has_signature),
             GATEWAY_HOST_NAME => flag(GATEWAY_HOST_NAME, &mut self.has_gateway),
             X509 => flag(X509, &mut self.has_x509),
-            other => Err(ConnectionStringError::UnknownKey {
-                key: other.to_owned(),
-            }),
+            other => Err(ConnectionStringError::UnknownKey { key: other.to_owned() }),
         }
     }
 
@@ -165,35 +157,15 @@ impl ConnectionString {
             (self.has_x509, ConnectionStringError::X509),
             (self.has_signature, ConnectionStringError::Token),
             (self.has_gateway, ConnectionStringError::Gateway),
-            (
-                self.module_id.is_none() && self.device_id.is_some(),
-                ConnectionStringError::Device,
-            ),
+            (self.module_id.is_none() && self.device_id.is_some(), ConnectionStringError::Device),
         ];
         if let Some((_, fault)) = faults.into_iter().find(|(found, _)| *found) {
             return Err(fault);
         }
-        matching(
-            HOST_NAME,
-            self.host_name.as_deref(),
-            host,
-            str::eq_ignore_ascii_case,
-        )?;
-        matching(
-            DEVICE_ID,
-            self.device_id.as_deref(),
-            device.as_str(),
-            str::eq,
-        )?;
-        matching(
-            MODULE_ID,
-            self.module_id.as_deref(),
-            module.as_str(),
-            str::eq,
-        )?;
-        self.key.as_ref().ok_or(ConnectionStringError::Missing {
-            key: SHARED_ACCESS_KEY,
-        })
+        matching(HOST_NAME, self.host_name.as_deref(), host, str::eq_ignore_ascii_case)?;
+        matching(DEVICE_ID, self.device_id.as_deref(), device.as_str(), str::eq)?;
+        matching(MODULE_ID, self.module_id.as_deref(), module.as_str(), str::eq)?;
+        self.key.as_ref().ok_or(ConnectionStringError::Missing { key: SHARED_ACCESS_KEY })
     }
 
     /// Host, policy and key of the hub's service side, where the string has them.
@@ -205,9 +177,7 @@ impl ConnectionString {
         let missing = |key| ConnectionStringError::Missing { key };
         Ok((
             self.host_name.as_deref().ok_or(missing(HOST_NAME))?,
-            self.key_name
-                .as_deref()
-                .ok_or(missing(SHARED_ACCESS_KEY_NAME))?,
+            self.key_name.as_deref().ok_or(missing(SHARED_ACCESS_KEY_NAME))?,
             self.key.as_ref().ok_or(missing(SHARED_ACCESS_KEY))?,
         ))
     }
@@ -251,24 +221,15 @@ mod tests {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     fn ids() -> (DeviceId, ModuleId) {
-        (
-            DeviceId::new("device01").unwrap(),
-            ModuleId::new("module01").unwrap(),
-        )
+        (DeviceId::new("device01").unwrap(), ModuleId::new("module01").unwrap())
     }
 
     /// The text of why a string is not the module's, empty where it is.
     fn judge(text: &str) -> String {
         let (device, module) = ids();
-        let judged = ConnectionString::parse(text).and_then(|parsed| {
-            parsed
-                .module_key("hub.example", &device, &module)
-                .map(|_| ())
-        });
-        judged
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
+        let judged = ConnectionString::parse(text)
+            .and_then(|parsed| parsed.module_key("hub.example", &device, &module).map(|_| ()));
+        judged.err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
@@ -295,24 +256,12 @@ mod tests {
         let contains = |found: String, text: &str| assert!(found.contains(text), "{found}");
         contains(judge(""), "the key `HostName` is missing");
         contains(judge("hello"), "part 1 has no `=`");
-        contains(
-            whole(";Hostname=x"),
-            "unknown key `Hostname`; known are HostName",
-        );
-        contains(
-            whole(";ModuleId=module01"),
-            "the key `ModuleId` is there twice",
-        );
-        contains(
-            whole(";x509=true"),
-            "set certificate and private-key instead",
-        );
+        contains(whole(";Hostname=x"), "unknown key `Hostname`; known are HostName");
+        contains(whole(";ModuleId=module01"), "the key `ModuleId` is there twice");
+        contains(whole(";x509=true"), "set certificate and private-key instead");
         contains(whole(";SharedAccessSignature=s"), "cannot be renewed");
         contains(whole(";GatewayHostName=g"), "set hub.gateway-hostname");
-        contains(
-            whole(";SharedAccessKeyName=iothubowner"),
-            "must not be on a gateway",
-        );
+        contains(whole(";SharedAccessKeyName=iothubowner"), "must not be on a gateway");
         let device = format!("HostName=hub.example;DeviceId=device01;SharedAccessKey={KEY}");
         contains(judge(&device), "this is the device's connection string");
         let service =
@@ -331,11 +280,8 @@ mod tests {
             ("DeviceId", "Device01", "device01"),
             ("ModuleId", "module02", "module01"),
         ] {
-            let right = [
-                ("HostName", "hub.example"),
-                ("DeviceId", "device01"),
-                ("ModuleId", "module01"),
-            ];
+            let right =
+                [("HostName", "hub.example"), ("DeviceId", "device01"), ("ModuleId", "module01")];
             let parts = right.map(|(name, right)| {
                 format!("{name}={};", if name == key { value } else { right })
             });
@@ -360,9 +306,7 @@ mod tests {
         let (host, policy, _) = parsed.service().unwrap();
         assert_eq!((host, policy), ("h", "service"));
         let parsed = ConnectionString::parse("HostName=h").unwrap();
-        let missing = ConnectionStringError::Missing {
-            key: "SharedAccessKeyName",
-        };
+        let missing = ConnectionStringError::Missing { key: "SharedAccessKeyName" };
         assert_eq!(parsed.service().unwrap_err(), missing);
     }
 

@@ -37,11 +37,7 @@ pub(crate) fn from_asn1(time: &Asn1TimeRef) -> Result<SystemTime, ErrorStack> {
     let difference = Asn1Time::from_unix(0)?.diff(time)?;
     let seconds = i64::from(difference.days) * 86_400 + i64::from(difference.secs);
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    Ok(if seconds < 0 {
-        UNIX_EPOCH - distance
-    } else {
-        UNIX_EPOCH + distance
-    })
+    Ok(if seconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance })
 }
 
 /// A certificate's date; what lies after 9999 becomes the last second that one can have.
@@ -55,14 +51,7 @@ mod tests {
 
     #[test]
     fn dates_survive_the_way_through_openssl() {
-        for seconds in [
-            0,
-            1,
-            951_782_400,
-            1_767_225_600,
-            4_102_444_800,
-            LAST.unsigned_abs(),
-        ] {
+        for seconds in [0, 1, 951_782_400, 1_767_225_600, 4_102_444_800, LAST.unsigned_abs()] {
             let time = UNIX_EPOCH + Duration::from_secs(seconds);
             assert_eq!(from_asn1(&to_asn1(time).unwrap()).unwrap(), time);
         }
@@ -73,18 +62,12 @@ mod tests {
     #[test]
     fn every_date_can_be_shown() {
         let show = |time| Date(time).to_string();
-        assert_eq!(
-            show(UNIX_EPOCH + Duration::from_secs(1_767_225_600)),
-            "2026-01-01T00:00:00Z"
-        );
+        assert_eq!(show(UNIX_EPOCH + Duration::from_secs(1_767_225_600)), "2026-01-01T00:00:00Z");
         assert_eq!(
             show(UNIX_EPOCH + Duration::from_secs(LAST.unsigned_abs())),
             "9999-12-31T23:59:59Z"
         );
-        assert_eq!(
-            show(UNIX_EPOCH + Duration::from_secs(LAST.unsigned_abs() + 1)),
-            "after 9999"
-        );
+        assert_eq!(show(UNIX_EPOCH + Duration::from_secs(LAST.unsigned_abs() + 1)), "after 9999");
         assert_eq!(show(UNIX_EPOCH - Duration::from_secs(1)), "before 1970");
     }
 }

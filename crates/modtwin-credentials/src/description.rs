@@ -51,10 +51,7 @@ pub fn describe(pem: &[u8]) -> Result<Vec<Description>, DescribeError> {
     if chain.is_empty() {
         return Err(DescribeError::NoCertificate);
     }
-    chain
-        .iter()
-        .map(|one| Description::of(one).map_err(DescribeError::Parse))
-        .collect()
+    chain.iter().map(|one| Description::of(one).map_err(DescribeError::Parse)).collect()
 }
 
 impl Description {
@@ -64,11 +61,7 @@ impl Description {
             subject: show_name(certificate.subject_name()),
             common_name: if names.len() == 1 { names.pop() } else { None },
             issuer: show_name(certificate.issuer_name()),
-            serial: certificate
-                .serial_number()
-                .to_bn()?
-                .to_hex_str()?
-                .to_string(),
+            serial: certificate.serial_number().to_bn()?.to_hex_str()?.to_string(),
             not_before: date::from_asn1(certificate.not_before())?,
             not_after: date::from_asn1(certificate.not_after())?,
             thumbprint_sha1: hex(&certificate.digest(MessageDigest::sha1())?),

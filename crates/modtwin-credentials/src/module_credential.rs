@@ -72,13 +72,7 @@ impl ModuleCredential {
     /// Names a module and its credential; tokens are good for [`TOKEN_LIFETIME`].
     #[must_use]
     pub fn new(device: DeviceId, module: ModuleId, host: String, files: CredentialFiles) -> Self {
-        Self {
-            device,
-            module,
-            host,
-            files,
-            token_lifetime: TOKEN_LIFETIME,
-        }
+        Self { device, module, host, files, token_lifetime: TOKEN_LIFETIME }
     }
 
     /// Reads and judges the files anew, so that new ones count from the next connect on.
@@ -101,23 +95,17 @@ impl ModuleCredential {
                 })
             }
             CredentialFiles::ConnectionString(path) => {
-                let failed = |source| CredentialError::ConnectionString {
-                    path: path.clone(),
-                    source,
-                };
+                let failed =
+                    |source| CredentialError::ConnectionString { path: path.clone(), source };
                 let text = file::read_text(path)?;
                 let string = ConnectionString::parse(&text).map_err(failed)?;
-                let key = string
-                    .module_key(&self.host, &self.device, &self.module)
-                    .map_err(failed)?;
+                let key =
+                    string.module_key(&self.host, &self.device, &self.module).map_err(failed)?;
                 self.sign(key, path, now)
             }
             CredentialFiles::SharedAccessKey(path) => {
                 let key = SharedKey::parse(&file::read_text(path)?).map_err(|source| {
-                    CredentialError::SharedAccessKey {
-                        path: path.clone(),
-                        source,
-                    }
+                    CredentialError::SharedAccessKey { path: path.clone(), source }
                 })?;
                 self.sign(&key, path, now)
             }
@@ -132,18 +120,10 @@ impl ModuleCredential {
     ) -> Result<Loaded, CredentialError> {
         let expires = now.checked_add(self.token_lifetime).unwrap_or(now);
         let SasToken { token, expires } =
-            SasToken::sign(&self.host, &self.device, &self.module, key, expires).map_err(
-                |source| CredentialError::Signing {
-                    path: path.to_owned(),
-                    source,
-                },
-            )?;
+            SasToken::sign(&self.host, &self.device, &self.module, key, expires)
+                .map_err(|source| CredentialError::Signing { path: path.to_owned(), source })?;
         let warnings = file::readable_by_others(path).into_iter().collect();
-        Ok(Loaded::Sas {
-            token,
-            expires,
-            warnings,
-        })
+        Ok(Loaded::Sas { token, expires, warnings })
     }
 }
 
@@ -187,24 +167,14 @@ mod tests {
         );
         for (text, files) in [
             (string, CredentialFiles::ConnectionString(path.clone())),
-            (
-                format!("{KEY}\n"),
-                CredentialFiles::SharedAccessKey(path.clone()),
-            ),
+            (format!("{KEY}\n"), CredentialFiles::SharedAccessKey(path.clone())),
         ] {
             private(&path, &text);
-            let Ok(Loaded::Sas {
-                token,
-                expires,
-                warnings,
-            }) = credential(files).load(now())
-            else {
+            let Ok(Loaded::Sas { token, expires, warnings }) = credential(files).load(now()) else {
                 panic!("a token was expected");
             };
             assert!(
-                token
-                    .expose()
-                    .contains("sig=a70LFFwG67SzQMDhEODP96zutkjwj3GobdrspSE%2FQYE%3D")
+                token.expose().contains("sig=a70LFFwG67SzQMDhEODP96zutkjwj3GobdrspSE%2FQYE%3D")
             );
             assert_eq!(expires, now() + TOKEN_LIFETIME);
             assert!(warnings.is_empty());
@@ -221,10 +191,7 @@ mod tests {
             token_lifetime: Duration::from_secs(5),
             ..credential(CredentialFiles::SharedAccessKey(path))
         };
-        let Ok(Loaded::Sas {
-            expires, warnings, ..
-        }) = credential.load(now())
-        else {
+        let Ok(Loaded::Sas { expires, warnings, .. }) = credential.load(now()) else {
             panic!("a token was expected");
         };
         assert_eq!(expires, now() + Duration::from_secs(5));
@@ -243,10 +210,7 @@ mod tests {
             let error = credential(files.clone()).load(now()).unwrap_err();
             assert_eq!(error.class(), CredentialClass::Config);
             let shown = format!("{error} {error:?}");
-            assert!(
-                shown.contains("key`") && !shown.contains("s3cret"),
-                "{shown}"
-            );
+            assert!(shown.contains("key`") && !shown.contains("s3cret"), "{shown}");
             fs::write(&path, b"\xff").unwrap();
             let error = credential(files.clone()).load(now()).unwrap_err();
             assert!(matches!(error, CredentialError::NotText { .. }));
@@ -272,20 +236,11 @@ mod tests {
             let key = generate_key(KeyKind::EcP256).unwrap();
             let request = csr(&key, &credential.device, &credential.module).unwrap();
             let end = now() + days * day;
-            fs::write(
-                &files.certificate,
-                root.sign_csr(request.as_bytes(), now()..end).unwrap(),
-            )
-            .unwrap();
+            fs::write(&files.certificate, root.sign_csr(request.as_bytes(), now()..end).unwrap())
+                .unwrap();
             write_private(&files.private_key, &key.to_pem().unwrap(), true).unwrap();
             let loaded = credential.load(now()).unwrap();
-            let Loaded::X509 {
-                certificate,
-                private_key,
-                password,
-                not_after,
-                warnings,
-            } = loaded
+            let Loaded::X509 { certificate, private_key, password, not_after, warnings } = loaded
             else {
                 panic!("a certificate was expected");
             };

@@ -124,19 +124,16 @@ pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
     let deadline = Deadline::after(target.timeout);
     let verdict = Verdict::default();
     let connector = connector(target, &verdict)?;
-    let stream = DeadlineStream {
-        stream: connect(target, deadline)?,
-        deadline,
-    };
+    let stream = DeadlineStream { stream: connect(target, deadline)?, deadline };
     match connector.connect(&target.server_name, stream) {
         Ok(mut stream) => {
             // Politeness only: the verdict is in.
             let _ = stream.shutdown();
             Ok(())
         }
-        Err(HandshakeError::SetupFailure(error)) => Err(ProbeError::TlsOther {
-            detail: error.to_string(),
-        }),
+        Err(HandshakeError::SetupFailure(error)) => {
+            Err(ProbeError::TlsOther { detail: error.to_string() })
+        }
         Err(HandshakeError::Failure(failed) | HandshakeError::WouldBlock(failed)) => {
             Err(explain(target, &verdict, &failed))
         }
@@ -144,19 +141,14 @@ pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
 }
 
 fn connector(target: &ProbeTarget, verdict: &Verdict) -> Result<SslConnector, ProbeError> {
-    let other = |error: ErrorStack| ProbeError::TlsOther {
-        detail: error.to_string(),
-    };
+    let other = |error: ErrorStack| ProbeError::TlsOther { detail: error.to_string() };
     let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(other)?;
     if let Some(path) = &target.trusted_ca {
         // A fresh store first: the builder has filled its own with the system's authorities.
         builder.set_cert_store(X509StoreBuilder::new().map_err(other)?.build());
         builder
             .set_ca_file(path)
-            .map_err(|source| ProbeError::TrustedCa {
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| ProbeError::TrustedCa { path: path.clone(), source })?;
     }
     let verdict = verdict.clone();
     builder.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
@@ -173,9 +165,7 @@ fn connect(target: &ProbeTarget, deadline: Deadline) -> Result<TcpStream, ProbeE
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut left = u32::try_from(target.addresses.len()).unwrap_or(u32::MAX);
     for address in &target.addresses {
-        let share = deadline
-            .remaining()
-            .map(|remaining| remaining / left.max(1));
+        let share = deadline.remaining().map(|remaining| remaining / left.max(1));
         left = left.saturating_sub(1);
         let share = share.and_then(|share| match share {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
@@ -214,19 +204,14 @@ fn explain(
             failed_at(Stage::Handshake, target.timeout, cause)
         }
         None if error.ssl_error().is_none_or(ended) => ProbeError::Network(closed()),
-        None => ProbeError::TlsOther {
-            detail: error.to_string(),
-        },
+        None => ProbeError::TlsOther { detail: error.to_string() },
     }
 }
 
 /// Says whether OpenSSL failed for the stream's end: it then has that error, or none at all
 /// (SSL_get_error(3), `SSL_ERROR_SSL` and `SSL_ERROR_SYSCALL`).
 fn ended(stack: &ErrorStack) -> bool {
-    stack
-        .errors()
-        .iter()
-        .all(|error| error.reason_code() == UNEXPECTED_EOF)
+    stack.errors().iter().all(|error| error.reason_code() == UNEXPECTED_EOF)
 }
 
 fn closed() -> io::Error {
@@ -242,10 +227,7 @@ struct Verdict(Arc<Mutex<Option<Refusal>>>);
 impl Verdict {
     fn note(&self, context: &X509StoreContextRef) {
         let refusal = Refusal::of(context);
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(refusal);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(refusal);
     }
 
     fn take(&self) -> Option<Refusal> {
@@ -283,19 +265,11 @@ impl Refusal {
             let issuer = show_name(certificate.issuer_name());
             format!("the certificate of `{subject}`, signed by `{issuer}`")
         });
-        Self {
-            result: context.error(),
-            certificate,
-            validity,
-        }
+        Self { result: context.error(), certificate, validity }
     }
 
     fn into_error(self, target: &ProbeTarget) -> ProbeError {
-        let Self {
-            result,
-            certificate,
-            validity,
-        } = self;
+        let Self { result, certificate, validity } = self;
         match (result.as_raw(), validity) {
             (HAS_EXPIRED, Some((_, not_after))) => ProbeError::TlsExpiredServer { not_after },
             (NOT_YET_VALID, Some((not_before, _))) => {
@@ -320,10 +294,7 @@ impl Deadline {
     fn after(timeout: Duration) -> Self {
         // A day, where the sum cannot be written: nobody waits that long.
         let now = Instant::now();
-        Self(
-            now.checked_add(timeout)
-                .unwrap_or(now + Duration::from_secs(86_400)),
-        )
+        Self(now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400)))
     }
 
     /// The time that is left.
@@ -344,16 +315,14 @@ struct DeadlineStream {
 
 impl Read for DeadlineStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream
-            .set_read_timeout(Some(self.deadline.remaining()?))?;
+        self.stream.set_read_timeout(Some(self.deadline.remaining()?))?;
         self.stream.read(buffer)
     }
 }
 
 impl Write for DeadlineStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream
-            .set_write_timeout(Some(self.deadline.remaining()?))?;
+        self.stream.set_write_timeout(Some(self.deadline.remaining()?))?;
         self.stream.write(bytes)
     }
 

@@ -80,9 +80,7 @@ impl PrivateKey {
     ///
     /// [`RequestError::BadKey`] where it is none, or encrypted. Never asks for a password.
     pub fn from_pem(pem: &[u8]) -> Result<Self, RequestError> {
-        PKey::private_key_from_pem_callback(pem, |_| Ok(0))
-            .map(Self)
-            .map_err(RequestError::BadKey)
+        PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map(Self).map_err(RequestError::BadKey)
     }
 
     /// The key as PEM without password (PKCS #8).
@@ -91,10 +89,7 @@ impl PrivateKey {
     ///
     /// [`RequestError::Openssl`] where OpenSSL fails.
     pub fn to_pem(&self) -> Result<Secret, RequestError> {
-        let failed = |source| RequestError::Openssl {
-            what: "PEM of the private key",
-            source,
-        };
+        let failed = |source| RequestError::Openssl { what: "PEM of the private key", source };
         let pem = self.0.private_key_to_pem_pkcs8().map_err(failed)?;
         // PEM is ASCII: nothing is lost.
         Ok(Secret::new(String::from_utf8_lossy(&pem).into_owned()))
@@ -116,10 +111,7 @@ pub fn generate_key(kind: KeyKind) -> Result<PrivateKey, RequestError> {
         KeyKind::Rsa3072 => rsa(3072),
         KeyKind::Rsa4096 => rsa(4096),
     };
-    key.map(PrivateKey).map_err(|source| RequestError::Openssl {
-        what: "private key",
-        source,
-    })
+    key.map(PrivateKey).map_err(|source| RequestError::Openssl { what: "private key", source })
 }
 
 /// Makes a request (PEM, PKCS #10) for a module's certificate: its CN is `device/module`.
@@ -131,15 +123,9 @@ pub fn csr(key: &PrivateKey, device: &DeviceId, module: &ModuleId) -> Result<Str
     let name = common_name::expected(device, module);
     let length = name.chars().count();
     if length > MAX_COMMON_NAME_LENGTH {
-        return Err(RequestError::CommonNameTooLong {
-            common_name: name,
-            length,
-        });
+        return Err(RequestError::CommonNameTooLong { common_name: name, length });
     }
-    request(key, &name).map_err(|source| RequestError::Openssl {
-        what: "request",
-        source,
-    })
+    request(key, &name).map_err(|source| RequestError::Openssl { what: "request", source })
 }
 
 fn request(key: &PrivateKey, common_name: &str) -> Result<String, ErrorStack> {
@@ -191,13 +177,8 @@ pub enum WriteError {
 /// [`WriteError::Exists`] where there is a file and `force` is off.
 pub fn write_private(path: &Path, secret: &Secret, force: bool) -> Result<(), WriteError> {
     let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AlreadyExists => WriteError::Exists {
-            path: path.to_owned(),
-        },
-        _ => WriteError::Io {
-            path: path.to_owned(),
-            source,
-        },
+        io::ErrorKind::AlreadyExists => WriteError::Exists { path: path.to_owned() },
+        _ => WriteError::Io { path: path.to_owned(), source },
     };
     let written = if force {
         let mut name = OsString::from(path);
@@ -213,11 +194,7 @@ pub fn write_private(path: &Path, secret: &Secret, force: bool) -> Result<(), Wr
 
 /// Makes a new file with mode 0600; it is gone again where it cannot be written whole.
 fn create(path: &Path, secret: &Secret) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(secret.expose().as_bytes())
         .and_then(|()| file.sync_all())
         .inspect_err(|_| discard(path))
@@ -230,9 +207,7 @@ fn discard(path: &Path) {
 
 /// Makes a new name in its folder durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
@@ -243,10 +218,7 @@ mod tests {
     use super::*;
 
     fn ids(device: &str, module: &str) -> (DeviceId, ModuleId) {
-        (
-            DeviceId::new(device).unwrap(),
-            ModuleId::new(module).unwrap(),
-        )
+        (DeviceId::new(device).unwrap(), ModuleId::new(module).unwrap())
     }
 
     #[test]
@@ -257,20 +229,11 @@ mod tests {
             let pem = csr(&key, &device, &module).unwrap();
             let request = X509Req::from_pem(pem.as_bytes()).unwrap();
             assert!(request.verify(&key.0).unwrap());
-            assert_eq!(
-                common_name::common_names(request.subject_name()),
-                ["device01/module01"]
-            );
+            assert_eq!(common_name::common_names(request.subject_name()), ["device01/module01"]);
             assert_eq!(request.subject_name().entries().count(), 1);
             // UTF8String is tag 12 (X.690), then the length and the text.
             let utf8 = [&[12, 17][..], b"device01/module01"].concat();
-            assert!(
-                request
-                    .to_der()
-                    .unwrap()
-                    .windows(utf8.len())
-                    .any(|window| window == utf8)
-            );
+            assert!(request.to_der().unwrap().windows(utf8.len()).any(|window| window == utf8));
         }
     }
 
@@ -289,14 +252,8 @@ mod tests {
         assert!(csr(&key, &device, &module).is_ok());
         let (device, module) = ids(&"d".repeat(32), &"m".repeat(32));
         let error = csr(&key, &device, &module).unwrap_err();
-        assert!(matches!(
-            error,
-            RequestError::CommonNameTooLong { length: 65, .. }
-        ));
-        assert!(
-            error.to_string().contains("may have 63 together"),
-            "{error}"
-        );
+        assert!(matches!(error, RequestError::CommonNameTooLong { length: 65, .. }));
+        assert!(error.to_string().contains("may have 63 together"), "{error}");
     }
 
     #[test]
@@ -305,15 +262,9 @@ mod tests {
         let again = PrivateKey::from_pem(key.to_pem().unwrap().expose().as_bytes()).unwrap();
         assert!(key.0.public_eq(&again.0));
         let cipher = openssl::symm::Cipher::aes_256_cbc();
-        let encrypted = key
-            .0
-            .private_key_to_pem_pkcs8_passphrase(cipher, b"x")
-            .unwrap();
+        let encrypted = key.0.private_key_to_pem_pkcs8_passphrase(cipher, b"x").unwrap();
         for bad in [encrypted, b"hello".to_vec(), Vec::new()] {
-            assert!(matches!(
-                PrivateKey::from_pem(&bad),
-                Err(RequestError::BadKey(_))
-            ));
+            assert!(matches!(PrivateKey::from_pem(&bad), Err(RequestError::BadKey(_))));
         }
     }
 
@@ -334,11 +285,7 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         write_private(&path, &secret("third"), true).unwrap();
         assert_eq!((read().as_str(), mode()), ("third", 0o600));
-        assert_eq!(
-            folder.path().read_dir().unwrap().count(),
-            1,
-            "nothing else is left"
-        );
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing else is left");
 
         write_private(&folder.path().join("new.key"), &secret("x"), true).unwrap();
         let nowhere = folder.path().join("no/such/folder");
@@ -354,10 +301,7 @@ mod tests {
         let (path, target) = (folder.path().join("m.key"), folder.path().join("target"));
         std::os::unix::fs::symlink(&target, &path).unwrap();
         let secret = Secret::new("x".to_owned());
-        assert!(matches!(
-            write_private(&path, &secret, false),
-            Err(WriteError::Exists { .. })
-        ));
+        assert!(matches!(write_private(&path, &secret, false), Err(WriteError::Exists { .. })));
         write_private(&path, &secret, true).unwrap();
         assert!(!target.exists());
         assert!(path.symlink_metadata().unwrap().is_file());

@@ -19,11 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::date::unix_seconds;
 
 /// What stays as it is in a token: the unreserved characters of RFC 3986, section 2.3.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Why a text is no symmetric key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -135,19 +131,14 @@ impl SasToken {
         let resource = encode(resource);
         let seconds = unix_seconds(expires).max(0);
         let signature = key.sign(&format!("{resource}\n{seconds}"))?;
-        let mut token = format!(
-            "SharedAccessSignature sr={resource}&sig={}&se={seconds}",
-            encode(&signature)
-        );
+        let mut token =
+            format!("SharedAccessSignature sr={resource}&sig={}&se={seconds}", encode(&signature));
         if let Some(policy) = policy {
             token.push_str("&skn=");
             token.push_str(&encode(policy));
         }
         let whole = std::time::Duration::from_secs(seconds.unsigned_abs());
-        Ok(Self {
-            token: Secret::new(token),
-            expires: SystemTime::UNIX_EPOCH + whole,
-        })
+        Ok(Self { token: Secret::new(token), expires: SystemTime::UNIX_EPOCH + whole })
     }
 }
 
@@ -169,10 +160,7 @@ mod tests {
 
     fn module_token(host: &str, device: &str, module: &str, expires: SystemTime) -> SasToken {
         let key = SharedKey::parse(KEY).unwrap();
-        let (device, module) = (
-            DeviceId::new(device).unwrap(),
-            ModuleId::new(module).unwrap(),
-        );
+        let (device, module) = (DeviceId::new(device).unwrap(), ModuleId::new(module).unwrap());
         SasToken::sign(host, &device, &module, &key, expires).unwrap()
     }
 
@@ -206,23 +194,14 @@ mod tests {
         let token = module_token("h", "a-b:c.d%e_f", "x*y!z(1),=@;$'", expires());
         let expected = "sr=h%2Fdevices%2Fa-b%3Ac.d%25e_f%2Fmodules%2F\
                         x%2Ay%21z%281%29%2C%3D%40%3B%24%27&sig=";
-        assert!(
-            token.token.expose().contains(expected),
-            "{}",
-            token.token.expose()
-        );
+        assert!(token.token.expose().contains(expected), "{}", token.token.expose());
     }
 
     #[test]
     fn an_expiry_has_whole_seconds_and_never_lies_before_the_epoch() {
         let late = module_token("h", "d", "m", expires() + Duration::from_millis(999));
         assert_eq!(late.expires, expires());
-        let early = module_token(
-            "h",
-            "d",
-            "m",
-            SystemTime::UNIX_EPOCH - Duration::from_secs(9),
-        );
+        let early = module_token("h", "d", "m", SystemTime::UNIX_EPOCH - Duration::from_secs(9));
         assert_eq!(early.expires, SystemTime::UNIX_EPOCH);
         assert!(early.token.expose().ends_with("&se=0"));
     }
@@ -244,9 +223,6 @@ mod tests {
     fn nothing_secret_is_shown() {
         let token = module_token("h", "d", "m", expires());
         let shown = format!("{token:?} {:?}", SharedKey::parse(KEY).unwrap());
-        assert!(
-            !shown.contains("sig=") && !shown.contains("AAEC"),
-            "{shown}"
-        );
+        assert!(!shown.contains("sig=") && !shown.contains("AAEC"), "{shown}");
     }
 }

@@ -51,6 +51,7 @@ impl Gateway {
     /// Where no folder can be made.
     pub fn new(hub: HubAddress) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("cannot make the gateway's folder")?;
+        std::fs::create_dir(folder.path().join("log")).context("cannot make the log's folder")?;
         let hub_options = "retry-delay = \"20ms\"\n".to_owned();
         Ok(Self { folder, hub, hub_options, modules: Vec::new() })
     }
@@ -73,10 +74,10 @@ impl Gateway {
         self.folder().join("modtwind.toml")
     }
 
-    /// The daemon's log.
+    /// The daemon's log, in a folder of its own: the config's is watched for changes.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.folder().join("modtwind.log")
+        self.folder().join("log/modtwind.log")
     }
 
     /// A client of the daemon.
@@ -240,8 +241,7 @@ impl Gateway {
     ///
     /// Where they are not in time.
     pub async fn wait_connected(&self, count: usize) -> anyhow::Result<Status> {
-        let connected =
-            |module: &&ModuleStatus| module.hub.state == HubState::Connected;
+        let connected = |module: &&ModuleStatus| module.hub.state == HubState::Connected;
         self.wait_for(&format!("{count} connected modules"), |status| {
             status.modules.iter().filter(connected).count() == count
         })

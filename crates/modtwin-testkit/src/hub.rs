@@ -130,8 +130,7 @@ impl Hub {
         let said = self.folder.path().join("emulator.json");
         std::fs::remove_file(&said).context("cannot remove emulator.json")?;
         let Facts { mqtt_port, https_port, .. } = self.facts;
-        self.process =
-            Some(spawn(&self.program, self.folder.path(), mqtt_port, https_port)?);
+        self.process = Some(spawn(&self.program, self.folder.path(), mqtt_port, https_port)?);
         self.facts = self.serving().await?;
         Ok(())
     }

@@ -37,10 +37,7 @@ pub async fn until<T>(
             Look::NotYet(seen) => seen,
         };
         if began.elapsed() >= limit {
-            bail!(
-                "waited {} s for {awaited}; seen last: {seen}",
-                limit.as_secs()
-            );
+            bail!("waited {} s for {awaited}; seen last: {seen}", limit.as_secs());
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
@@ -58,29 +55,17 @@ mod tests {
     #[test]
     fn what_comes_after_some_looks_is_found() {
         let mut looks = 0;
-        let found = run(until(
-            "the third look",
-            Duration::from_secs(10),
-            async || {
-                looks += 1;
-                Ok(if looks == 3 {
-                    Look::Found(looks)
-                } else {
-                    Look::NotYet(String::new())
-                })
-            },
-        ));
+        let found = run(until("the third look", Duration::from_secs(10), async || {
+            looks += 1;
+            Ok(if looks == 3 { Look::Found(looks) } else { Look::NotYet(String::new()) })
+        }));
         assert_eq!(found.unwrap(), 3);
     }
 
     #[test]
     fn what_never_comes_is_named_with_what_was_seen_instead() {
-        let found = run(until::<()>("rain", Duration::ZERO, async || {
-            Ok(Look::NotYet("sun".to_owned()))
-        }));
-        assert_eq!(
-            found.unwrap_err().to_string(),
-            "waited 0 s for rain; seen last: sun"
-        );
+        let found =
+            run(until::<()>("rain", Duration::ZERO, async || Ok(Look::NotYet("sun".to_owned()))));
+        assert_eq!(found.unwrap_err().to_string(), "waited 0 s for rain; seen last: sun");
     }
 }

@@ -44,7 +44,9 @@ pub fn request(method: &str, target: &str, body: Option<&Value>) -> String {
         Some(body) => {
             let body = body.to_string();
             let length = body.len();
-            format!("{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+            format!(
+                "{head}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
         }
     }
 }

@@ -47,25 +47,18 @@ impl Service {
     ///
     /// # Errors
     /// The connection string or the authorities can't be read.
-    pub fn new(
-        address: SocketAddr,
-        connection_string: &str,
-        ca: &Path,
-    ) -> anyhow::Result<Self> {
+    pub fn new(address: SocketAddr, connection_string: &str, ca: &Path) -> anyhow::Result<Self> {
         let parsed = ConnectionString::parse(connection_string)
             .context("cannot read the service connection string")?;
-        let (host, policy, key) = parsed
-            .service()
-            .context("cannot use the service connection string")?;
+        let (host, policy, key) =
+            parsed.service().context("cannot use the service connection string")?;
         let expires = SystemTime::now() + TOKEN_LIFETIME;
         let token = SasToken::sign_service(host, policy, key, expires)
             .context("cannot sign a service token")?
             .token;
         let mut connector =
             SslConnector::builder(SslMethod::tls_client()).context("cannot set up TLS")?;
-        connector
-            .set_ca_file(ca)
-            .with_context(|| format!("cannot read `{}`", ca.display()))?;
+        connector.set_ca_file(ca).with_context(|| format!("cannot read `{}`", ca.display()))?;
         Ok(Self {
             address,
             host: host.to_owned(),
@@ -82,20 +75,20 @@ impl Service {
     pub async fn create_device(&mut self, device: &str) -> anyhow::Result<()> {
         let body =
             json!({"deviceId": device, "status": "enabled", "authentication": {"type": "sas"}});
-        self.call(
-            Method::PUT,
-            &format!("/devices/{}", encoded(device)),
-            Some(&body),
-        )
-        .await
-        .map(|_identity| ())
+        self.call(Method::PUT, &format!("/devices/{}", encoded(device)), Some(&body))
+            .await
+            .map(|_identity| ())
     }
 
     /// Creates a module whose certificates come from an authority that the hub knows.
     ///
     /// # Errors
     /// The hub can't be reached or refuses.
-    pub async fn create_module_by_authority(&mut self, device: &str, module: &str) -> anyhow::Result<()> {
+    pub async fn create_module_by_authority(
+        &mut self,
+        device: &str,
+        module: &str,
+    ) -> anyhow::Result<()> {
         self.create_module_with(device, module, &json!({"type": "certificateAuthority"})).await
     }
 
@@ -103,11 +96,17 @@ impl Service {
     ///
     /// # Errors
     /// The hub can't be reached or refuses.
-    pub async fn create_module_by_key(&mut self, device: &str, module: &str) -> anyhow::Result<String> {
+    pub async fn create_module_by_key(
+        &mut self,
+        device: &str,
+        module: &str,
+    ) -> anyhow::Result<String> {
         let path = module_path(device, module);
-        let body = json!({"deviceId": device, "moduleId": module, "authentication": {"type": "sas"}});
+        let body =
+            json!({"deviceId": device, "moduleId": module, "authentication": {"type": "sas"}});
         let identity = self.call(Method::PUT, &path, Some(&body)).await?;
-        let key = identity.pointer("/authentication/symmetricKey/primaryKey").and_then(Value::as_str);
+        let key =
+            identity.pointer("/authentication/symmetricKey/primaryKey").and_then(Value::as_str);
         key.map(str::to_owned).context("the hub made no key")
     }
 
@@ -134,7 +133,8 @@ impl Service {
         module: &str,
         authentication: &Value,
     ) -> anyhow::Result<()> {
-        let body = json!({"deviceId": device, "moduleId": module, "authentication": authentication});
+        let body =
+            json!({"deviceId": device, "moduleId": module, "authentication": authentication});
         self.call(Method::PUT, &module_path(device, module), Some(&body)).await.map(|_identity| ())
     }
 
@@ -188,8 +188,7 @@ impl Service {
     /// # Errors
     /// The hub can't be reached or refuses.
     pub async fn twin(&mut self, device: &str, module: &str) -> anyhow::Result<Value> {
-        self.call(Method::GET, &twin_path(device, module), None)
-            .await
+        self.call(Method::GET, &twin_path(device, module), None).await
     }
 
     /// Merges `desired` into a module's desired properties; returns their new version.
@@ -203,12 +202,8 @@ impl Service {
         desired: Value,
     ) -> anyhow::Result<u64> {
         let body = json!({"properties": {"desired": desired}});
-        let twin = self
-            .call(Method::PATCH, &twin_path(device, module), Some(&body))
-            .await?;
-        let version = twin
-            .pointer("/properties/desired/$version")
-            .and_then(Value::as_u64);
+        let twin = self.call(Method::PATCH, &twin_path(device, module), Some(&body)).await?;
+        let version = twin.pointer("/properties/desired/$version").and_then(Value::as_u64);
         version.with_context(|| format!("the hub's twin of {module} has no desired version"))
     }
 
@@ -224,7 +219,9 @@ impl Service {
     ) -> anyhow::Result<Value> {
         let what = format!("{method} {path}");
         let bytes = match body {
-            Some(body) => Bytes::from(serde_json::to_vec(body).context("cannot write the request")?),
+            Some(body) => {
+                Bytes::from(serde_json::to_vec(body).context("cannot write the request")?)
+            }
             None => Bytes::new(),
         };
         tokio::time::timeout(ANSWER_LIMIT, self.exchange(method, path, "application/json", bytes))
@@ -273,24 +270,12 @@ impl Service {
             .header(header::CONTENT_TYPE, content_type)
             .body(Full::new(body))
             .context("cannot build the request")?;
-        let answer = self
-            .connection()
-            .await?
-            .send_request(request)
-            .await
-            .context("the connection broke")?;
+        let answer =
+            self.connection().await?.send_request(request).await.context("the connection broke")?;
         let status = answer.status();
-        let bytes = answer
-            .into_body()
-            .collect()
-            .await
-            .context("the answer broke off")?
-            .to_bytes();
+        let bytes = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
         if !status.is_success() {
-            bail!(
-                "expected success, found {status}: {}",
-                String::from_utf8_lossy(&bytes)
-            );
+            bail!("expected success, found {status}: {}", String::from_utf8_lossy(&bytes));
         }
         if bytes.is_empty() {
             return Ok(Value::Null);
@@ -323,10 +308,7 @@ impl Service {
             .and_then(|ssl| ssl.into_ssl(&self.host))
             .context("cannot set up TLS")?;
         let mut tls = SslStream::new(ssl, tcp).context("cannot set up TLS")?;
-        Pin::new(&mut tls)
-            .connect()
-            .await
-            .context("the TLS handshake failed")?;
+        Pin::new(&mut tls).connect().await.context("the TLS handshake failed")?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls))
             .await
             .context("cannot speak HTTP")?;

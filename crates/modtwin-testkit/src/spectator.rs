@@ -68,7 +68,8 @@ impl Seen {
                 }
                 let anew = before.is_some_and(|before| before.generation != revision.generation);
                 if anew != event.reset {
-                    self.complaints.push(format!("{revision} after {before:?}: reset {}", event.reset));
+                    self.complaints
+                        .push(format!("{revision} after {before:?}: reset {}", event.reset));
                 }
                 self.resets += usize::from(event.reset);
                 self.note(revision);

@@ -24,7 +24,8 @@ const REPORT_TOPIC: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
 const MAX_MESSAGE_CHARS: usize = 500;
 
 /// What stays as it is in a query value of the user name.
-const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const QUERY_VALUE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The topic filters of a twin session.
 pub const SUBSCRIPTIONS: [&str; 2] =
@@ -138,7 +139,9 @@ fn decode_answer(topic: &str, rest: &str, payload: &[u8]) -> Result<Inbound, Wir
         }
         201..=299 => {
             let version = bag::value(query, "$version").and_then(|text| text.parse().ok());
-            Answer::Accepted { version: version.ok_or_else(|| WireError::Version(topic.to_owned()))? }
+            Answer::Accepted {
+                version: version.ok_or_else(|| WireError::Version(topic.to_owned()))?,
+            }
         }
         _ => Answer::Refused(Refusal { status, message: refusal_text(payload) }),
     };
@@ -152,8 +155,7 @@ fn decode_desired(topic: &str, rest: &str, payload: &[u8]) -> Result<Inbound, Wi
         .strip_prefix('?')
         .and_then(|query| bag::value(query, "$version"))
         .and_then(|text| text.parse().ok());
-    let version =
-        in_topic.or(in_body).ok_or_else(|| WireError::Version(topic.to_owned()))?;
+    let version = in_topic.or(in_body).ok_or_else(|| WireError::Version(topic.to_owned()))?;
     patch.retain(|key, _| !key.starts_with('$'));
     Ok(Inbound::Twin(HubMessage::DesiredPatch { version, patch }))
 }

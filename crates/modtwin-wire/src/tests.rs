@@ -63,7 +63,8 @@ fn a_desired_patch_keeps_nulls_and_loses_its_version() {
 #[test]
 fn an_empty_desired_patch_is_a_patch() {
     for body in [&b""[..], b"{}", br#"{"$version":5}"#] {
-        let message = twin(decode("$iothub/twin/PATCH/properties/desired/?$version=5", body).unwrap());
+        let message =
+            twin(decode("$iothub/twin/PATCH/properties/desired/?$version=5", body).unwrap());
         assert_eq!(message, HubMessage::DesiredPatch { version: 5, patch: Document::new() });
     }
 }
@@ -82,7 +83,12 @@ fn what_is_broken_is_an_error_and_what_is_foreign_a_value() {
     ] {
         assert!(decode(topic, body).is_err(), "{topic}");
     }
-    for topic in ["$iothub/methods/POST/reboot/?$rid=1", "devices/a/b", "", "$iothub/twin/res/204/?$rid=uuid-1"] {
+    for topic in [
+        "$iothub/methods/POST/reboot/?$rid=1",
+        "devices/a/b",
+        "",
+        "$iothub/twin/res/204/?$rid=uuid-1",
+    ] {
         assert_eq!(decode(topic, b""), Ok(Inbound::Foreign), "{topic}");
     }
 }

@@ -19,14 +19,7 @@ pub(crate) async fn run(client: &Client, args: Ack, output: &Output) -> Result<(
     };
     client.acknowledge(&args.module, &ack).await?;
     output.either(&ack, |ack| {
-        let what = if ack.status < 300 {
-            "applied"
-        } else {
-            "refused"
-        };
-        format!(
-            "version {} is on record as {what} ({})",
-            ack.version, ack.status
-        )
+        let what = if ack.status < 300 { "applied" } else { "refused" };
+        format!("version {} is on record as {what} ({})", ack.version, ack.status)
     })
 }

@@ -24,12 +24,9 @@ pub(crate) async fn reconnect(
         reconnecting: &'a str,
     }
     client.reconnect(&args.module).await?;
-    output.either(
-        &Reconnecting {
-            reconnecting: &args.module,
-        },
-        |answer| format!("{} connects anew", answer.reconnecting),
-    )
+    output.either(&Reconnecting { reconnecting: &args.module }, |answer| {
+        format!("{} connects anew", answer.reconnecting)
+    })
 }
 
 fn outcome(outcome: &ReloadOutcome) -> String {
@@ -56,16 +53,10 @@ mod tests {
 
     #[test]
     fn a_reload_names_what_it_touched_and_nothing_else() {
-        let mut said = ReloadOutcome {
-            unchanged: vec!["a".to_owned()],
-            ..Default::default()
-        };
+        let mut said = ReloadOutcome { unchanged: vec!["a".to_owned()], ..Default::default() };
         assert_eq!(outcome(&said), "nothing has changed");
         said.added = vec!["b".to_owned(), "c".to_owned()];
         said.needs_restart = vec!["[socket] path".to_owned()];
-        assert_eq!(
-            outcome(&said),
-            "added: b, c\nneeds a restart: [socket] path"
-        );
+        assert_eq!(outcome(&said), "added: b, c\nneeds a restart: [socket] path");
     }
 }

@@ -79,13 +79,11 @@ pub struct Get {
 
 /// Arguments of `watch`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "With --exec the desired properties go to the command's standard input as \
+#[command(after_help = "With --exec the desired properties go to the command's standard input as \
     JSON, and MODTWIN_MODULE, MODTWIN_GENERATION, MODTWIN_VERSION and MODTWIN_HANDLER are set. It \
     runs once at the start and once a change, one at a time; what changes meanwhile is merged. \
     Exit status 0 acknowledges the version, any other refuses it with the last line of standard \
-    error. Lost connections are taken up again."
-)]
+    error. Lost connections are taken up again.")]
 pub struct Watch {
     /// The module's id.
     pub module: String,
@@ -109,11 +107,9 @@ pub struct Watch {
 
 /// Arguments of `report`.
 #[derive(Debug, Clone, Args)]
-#[command(
-    after_help = "A value is JSON where it reads as such, text otherwise; null deletes. A \
+#[command(after_help = "A value is JSON where it reads as such, text otherwise; null deletes. A \
     dot in a key goes one level down:\n\n  modtwinctl report thermostat temperature=20.5 \
-    fan.state=on old=null\n  modtwinctl report thermostat '{\"temperature\":20.5}'"
-)]
+    fan.state=on old=null\n  modtwinctl report thermostat '{\"temperature\":20.5}'")]
 pub struct Report {
     /// The module's id.
     pub module: String,
@@ -241,9 +237,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Checks a JSON Pointer and leaves it as it is.
 fn pointer(text: &str) -> Result<String, String> {
-    Pointer::parse(text)
-        .map(|_pointer| text.to_owned())
-        .map_err(|error| error.to_string())
+    Pointer::parse(text).map(|_pointer| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn ack_status(text: &str) -> Result<u16, String> {
@@ -265,27 +259,11 @@ mod tests {
 
     #[test]
     fn a_command_to_execute_keeps_its_own_options() {
-        let line = [
-            "modtwinctl",
-            "watch",
-            "m",
-            "--exec",
-            "sh",
-            "-c",
-            "cat",
-            "--json",
-            "--",
-            "x",
-        ];
+        let line = ["modtwinctl", "watch", "m", "--exec", "sh", "-c", "cat", "--json", "--", "x"];
         let cli = Cli::try_parse_from(line).unwrap();
         assert!(!cli.json);
-        let Command::Watch(watch) = cli.command else {
-            panic!("expected a watch")
-        };
-        assert_eq!(
-            watch.exec.unwrap(),
-            ["sh", "-c", "cat", "--json", "--", "x"]
-        );
+        let Command::Watch(watch) = cli.command else { panic!("expected a watch") };
+        assert_eq!(watch.exec.unwrap(), ["sh", "-c", "cat", "--json", "--", "x"]);
     }
 
     #[test]

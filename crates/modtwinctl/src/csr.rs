@@ -99,14 +99,9 @@ fn tell_made(made: &Made<'_>, is_new: bool, output: &Output) -> Result<(), Failu
 /// Where the private key is or will be.
 fn key_path(args: &Csr) -> Result<PathBuf, Failure> {
     let path = args.key.as_ref().or(args.key_out.as_ref());
-    let path = path
-        .cloned()
-        .unwrap_or_else(|| PathBuf::from(format!("{}.key", args.module)));
+    let path = path.cloned().unwrap_or_else(|| PathBuf::from(format!("{}.key", args.module)));
     if args.out.as_ref() == Some(&path) {
-        let text = format!(
-            "key and request can't both be `{}`; change --out",
-            path.display()
-        );
+        let text = format!("key and request can't both be `{}`; change --out", path.display());
         return Err(Failure::usage(text));
     }
     Ok(path)

@@ -47,10 +47,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure with its lines for standard error, each whole by itself.
     pub(crate) fn new(exit: Exit, lines: Vec<String>) -> Self {
-        Self {
-            exit,
-            lines: lines.iter().map(|line| one_line(line)).collect(),
-        }
+        Self { exit, lines: lines.iter().map(|line| one_line(line)).collect() }
     }
 
     /// It did not work.
@@ -143,10 +140,7 @@ fn exit_of(error: &ClientError) -> Exit {
 /// The problem's own words, and the place it names where they do not.
 fn detail(problem: &Problem) -> String {
     let mut text = one_line(&problem.to_string());
-    for place in [&problem.field, &problem.pointer, &problem.id]
-        .into_iter()
-        .flatten()
-    {
+    for place in [&problem.field, &problem.pointer, &problem.id].into_iter().flatten() {
         if !text.contains(place.as_str()) {
             text = format!("{text} ({place})");
         }
@@ -170,10 +164,8 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// Makes one line of a text; control characters must not reach a terminal.
 pub(crate) fn one_line(text: &str) -> String {
-    let plain: String = text
-        .chars()
-        .map(|char| if char.is_control() { ' ' } else { char })
-        .collect();
+    let plain: String =
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -217,10 +209,7 @@ mod tests {
     #[test]
     fn a_problem_names_its_place_once() {
         let problem = Problem::new(ProblemKind::InvalidTwin, "the key is too long");
-        assert_eq!(
-            detail(&problem.clone().with_rule("/a", "r")),
-            "the key is too long (/a)"
-        );
+        assert_eq!(detail(&problem.clone().with_rule("/a", "r")), "the key is too long (/a)");
         assert_eq!(detail(&problem.with_field("key")), "the key is too long");
     }
 }

@@ -28,19 +28,12 @@ fn section(document: Option<&Document>, module: &str, output: &Output) -> Result
             "nothing is known of `{module}` yet: it has not reached the hub; see modtwinctl status"
         )));
     };
-    if output.is_json() {
-        output.json(document)
-    } else {
-        output.pretty(document)
-    }
+    if output.is_json() { output.json(document) } else { output.pretty(document) }
 }
 
 fn whole(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
     let hub = &snapshot.hub;
-    output.line(format!(
-        "{}: {}, {}",
-        snapshot.module, hub.state, hub.reason
-    ))?;
+    output.line(format!("{}: {}, {}", snapshot.module, hub.state, hub.reason))?;
     match snapshot.as_of {
         Some(as_of) if snapshot.stale => {
             output.line(format!("as of {as_of}, the hub can't be reached now"))?;

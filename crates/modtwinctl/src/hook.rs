@@ -131,14 +131,11 @@ fn version(event: Event) -> Option<Version> {
     match event {
         Event::Snapshot(snapshot) => {
             let revision = snapshot.revision()?;
-            snapshot
-                .desired
-                .map(|desired| Version { revision, desired })
+            snapshot.desired.map(|desired| Version { revision, desired })
         }
-        Event::Desired(change) => Some(Version {
-            revision: change.revision(),
-            desired: change.desired,
-        }),
+        Event::Desired(change) => {
+            Some(Version { revision: change.revision(), desired: change.desired })
+        }
         Event::Hub(_) | Event::Heartbeat | Event::Removed { .. } => None,
     }
 }
@@ -153,11 +150,7 @@ impl Hook {
             timeout: self.timeout,
             cancel: cancelled,
         };
-        Running {
-            revision: version.revision,
-            end: Box::pin(process::run(job)),
-            cancel,
-        }
+        Running { revision: version.revision, end: Box::pin(process::run(job)), cancel }
     }
 
     fn environment(&self, revision: Revision) -> Vec<(&'static str, String)> {

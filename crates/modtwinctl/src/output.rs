@@ -32,11 +32,7 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR");
         let term = std::env::var_os("TERM");
-        let colour = wants_colour(
-            io::stdout().is_terminal(),
-            no_color.as_deref(),
-            term.as_deref(),
-        );
+        let colour = wants_colour(io::stdout().is_terminal(), no_color.as_deref(), term.as_deref());
         Self { json, colour }
     }
 
@@ -57,10 +53,7 @@ impl Output {
 
     /// Prints text that brings its own line feeds.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        io::stdout()
-            .lock()
-            .write_all(text.as_bytes())
-            .map_err(Failure::from)
+        io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from)
     }
 
     /// Prints a value as JSON on one line.
@@ -79,11 +72,7 @@ impl Output {
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
-        if self.json {
-            self.json(value)
-        } else {
-            self.line(text(value))
-        }
+        if self.json { self.json(value) } else { self.line(text(value)) }
     }
 
     /// Prints the completion script of `command` for a shell.
@@ -94,10 +83,7 @@ impl Output {
     ) -> Result<(), Failure> {
         let mut script = Vec::new();
         clap_complete::generate(shell, command, "modtwinctl", &mut script);
-        io::stdout()
-            .lock()
-            .write_all(&script)
-            .map_err(Failure::from)
+        io::stdout().lock().write_all(&script).map_err(Failure::from)
     }
 }
 
@@ -115,11 +101,7 @@ pub(crate) fn painted(text: &str, tone: Option<Tone>, coloured: bool) -> String 
         Some(Tone::Strong) => "1",
         None => return text.to_owned(),
     };
-    if coloured {
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
-    }
+    if coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 /// Colours are for terminals that know them, and for people who have not said `NO_COLOR`

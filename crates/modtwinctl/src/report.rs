@@ -16,9 +16,7 @@ pub(crate) async fn run(client: &Client, args: &Report, output: &Output) -> Resu
     let patch = patch(&args.patch)?;
     let wait = match args.wait {
         WaitFor::Stored => Wait::Stored,
-        WaitFor::Hub => Wait::Hub {
-            timeout: args.timeout,
-        },
+        WaitFor::Hub => Wait::Hub { timeout: args.timeout },
     };
     match client.report(&args.module, &patch, wait).await? {
         Reported::Stored(stored) => output.either(&stored, |stored| {
@@ -68,9 +66,7 @@ fn insert(into: &mut Document, key: &str, value: Value) -> Result<(), &'static s
             Some(_) => Err("a key is given twice"),
         };
     };
-    let inner = into
-        .entry(first.to_owned())
-        .or_insert_with(|| Document::new().into());
+    let inner = into.entry(first.to_owned()).or_insert_with(|| Document::new().into());
     match inner {
         Value::Object(inner) => insert(inner, rest, value),
         _ => Err("a key is given twice"),
@@ -79,9 +75,7 @@ fn insert(into: &mut Document, key: &str, value: Value) -> Result<(), &'static s
 
 fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
-    let bound = u64::try_from(MAX_BODY_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
+    let bound = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     std::io::stdin()
         .take(bound)
         .read_to_string(&mut text)
@@ -96,12 +90,8 @@ fn standard_input() -> Result<String, Failure> {
 fn object(text: &str, whence: &str) -> Result<Document, Failure> {
     match serde_json::from_str(text) {
         Ok(Value::Object(patch)) => Ok(patch),
-        Ok(_) => Err(Failure::usage(format!(
-            "expected a JSON object in {whence}"
-        ))),
-        Err(error) => Err(Failure::usage(format!(
-            "expected JSON in {whence}: {error}"
-        ))),
+        Ok(_) => Err(Failure::usage(format!("expected a JSON object in {whence}"))),
+        Err(error) => Err(Failure::usage(format!("expected JSON in {whence}: {error}"))),
     }
 }
 
@@ -124,29 +114,15 @@ mod tests {
     #[test]
     fn values_are_json_where_they_read_as_such() {
         check(
-            &[
-                "a=20.5",
-                "b=on",
-                "c=null",
-                "d=",
-                "e=\"7\"",
-                "f=[1]",
-                "g={\"h\":true}",
-                "i=a=b",
-            ],
-            Ok(
-                json!({"a": 20.5, "b": "on", "c": null, "d": "", "e": "7", "f": [1],
-                      "g": {"h": true}, "i": "a=b"}),
-            ),
+            &["a=20.5", "b=on", "c=null", "d=", "e=\"7\"", "f=[1]", "g={\"h\":true}", "i=a=b"],
+            Ok(json!({"a": 20.5, "b": "on", "c": null, "d": "", "e": "7", "f": [1],
+                      "g": {"h": true}, "i": "a=b"})),
         );
     }
 
     #[test]
     fn a_dot_goes_one_level_down() {
-        check(
-            &["a.b.c=1", "a.b.d=2", "a.e=3"],
-            Ok(json!({"a": {"b": {"c": 1, "d": 2}, "e": 3}})),
-        );
+        check(&["a.b.c=1", "a.b.d=2", "a.e=3"], Ok(json!({"a": {"b": {"c": 1, "d": 2}, "e": 3}})));
     }
 
     #[test]

@@ -39,22 +39,15 @@ fn page(status: &Status, now: SystemTime, coloured: bool) -> String {
     }
     for item in advice {
         lines.extend(wrapped(&item.what, "  ", "    ", WIDTH));
-        lines.extend(
-            item.next
-                .iter()
-                .flat_map(|next| wrapped(next, "    -> ", "       ", WIDTH)),
-        );
+        lines.extend(item.next.iter().flat_map(|next| wrapped(next, "    -> ", "       ", WIDTH)));
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
 fn header(status: &Status, now: SystemTime) -> Vec<String> {
-    let connected = status
-        .modules
-        .iter()
-        .filter(|module| module.hub.state == HubState::Connected)
-        .count();
+    let connected =
+        status.modules.iter().filter(|module| module.hub.state == HubState::Connected).count();
     let count = match status.modules.len() {
         0 => format!("no module in {}", one_line(&status.config)),
         all => format!("{connected} of {all} connected"),
@@ -65,10 +58,7 @@ fn header(status: &Status, now: SystemTime) -> Vec<String> {
     let up = span(status.started.time(), now);
     vec![
         shortened(&format!("{device} at {hub}: {count}"), WIDTH),
-        shortened(
-            &format!("modtwind {version}, process {}, up {up}", status.pid),
-            WIDTH,
-        ),
+        shortened(&format!("modtwind {version}, process {}, up {up}", status.pid), WIDTH),
     ]
 }
 

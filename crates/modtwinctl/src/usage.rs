@@ -19,10 +19,7 @@ pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
         }
         _ => {
             let text = error.render().to_string();
-            Err(Failure::usage(format!(
-                "{}; see modtwinctl --help",
-                gist(&text)
-            )))
+            Err(Failure::usage(format!("{}; see modtwinctl --help", gist(&text))))
         }
     }
 }
@@ -30,17 +27,9 @@ pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
 /// What clap says before it repeats the usage, its lines joined.
 fn gist(text: &str) -> String {
     let said = text.split("\n\nUsage:").next().unwrap_or(text);
-    let said = said
-        .split("\n\nFor more information")
-        .next()
-        .unwrap_or(said);
-    let parts = said
-        .split("\n\n")
-        .map(|part| part.trim().trim_start_matches("error: "));
-    parts
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join("; ")
+    let said = said.split("\n\nFor more information").next().unwrap_or(said);
+    let parts = said.split("\n\n").map(|part| part.trim().trim_start_matches("error: "));
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

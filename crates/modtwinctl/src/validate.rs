@@ -50,58 +50,38 @@ pub(crate) fn run(args: &Validate, output: &Output) -> Result<(), Failure> {
     let credentials_folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let verdict = match Config::load(&args.config) {
         Ok(config) => judge(&config, credentials_folder.as_deref(), SystemTime::now()),
-        Err(problems) => Verdict {
-            problems: problems.iter().map(Finding::from).collect(),
-            ..Verdict::default()
-        },
+        Err(problems) => {
+            Verdict { problems: problems.iter().map(Finding::from).collect(), ..Verdict::default() }
+        }
     };
     if output.is_json() {
         output.json(&verdict)?;
-        return if verdict.valid {
-            Ok(())
-        } else {
-            Err(Failure::silent(Exit::Config))
-        };
+        return if verdict.valid { Ok(()) } else { Err(Failure::silent(Exit::Config)) };
     }
     for warning in &verdict.warnings {
         tell(&format!("warning: {}", warning.text));
     }
     if verdict.valid {
-        let noun = if verdict.modules == 1 {
-            "module"
-        } else {
-            "modules"
-        };
+        let noun = if verdict.modules == 1 { "module" } else { "modules" };
         let path = args.config.display();
         return output.line(format!("{path}: valid, {} {noun}", verdict.modules));
     }
-    let lines = verdict
-        .problems
-        .into_iter()
-        .map(|problem| problem.text)
-        .collect();
+    let lines = verdict.problems.into_iter().map(|problem| problem.text).collect();
     Err(Failure::new(Exit::Config, lines))
 }
 
 /// Judges a config that reads well by the files it names.
 fn judge(config: &Config, credentials_folder: Option<&Path>, now: SystemTime) -> Verdict {
-    let mut verdict = Verdict {
-        modules: config.modules.len(),
-        ..Verdict::default()
-    };
+    let mut verdict = Verdict { modules: config.modules.len(), ..Verdict::default() };
     if let Some(path) = &config.hub.trusted_ca
         && let Err(why) = trusted_authorities(path)
     {
-        verdict
-            .problems
-            .push(Finding::of_config(format!("[hub] trusted-ca: {why}")));
+        verdict.problems.push(Finding::of_config(format!("[hub] trusted-ca: {why}")));
     }
     for module in &config.modules {
         match files(&module.credential, credentials_folder) {
             Ok(files) => credential(config, module, files, now, &mut verdict),
-            Err(why) => verdict
-                .warnings
-                .push(Finding::of(module, format!("not checked: {why}"))),
+            Err(why) => verdict.warnings.push(Finding::of(module, format!("not checked: {why}"))),
         }
         for handler in &module.handlers {
             if let Some(why) = unknown_principal(&handler.principal) {
@@ -125,9 +105,7 @@ fn credential(
     let host = config.hub.hostname.clone();
     match ModuleCredential::new(device, module.id.clone(), host, files).load(now) {
         Ok(Loaded::X509 { warnings, .. } | Loaded::Sas { warnings, .. }) => {
-            let warnings = warnings
-                .iter()
-                .map(|warning| Finding::of(module, warning.to_string()));
+            let warnings = warnings.iter().map(|warning| Finding::of(module, warning.to_string()));
             verdict.warnings.extend(warnings);
         }
         Err(error) => verdict.problems.push(Finding::of(module, chain(&error))),
@@ -141,18 +119,16 @@ fn files(
 ) -> Result<CredentialFiles, modtwin_config::FileRefError> {
     let resolve = |file: &FileRef| file.resolve(folder);
     Ok(match credential {
-        Credential::X509 {
-            certificate,
-            private_key,
-            private_key_password_file,
-        } => CredentialFiles::X509(CertificateFiles {
-            certificate: resolve(certificate)?,
-            private_key: resolve(private_key)?,
-            private_key_password_file: private_key_password_file
-                .as_ref()
-                .map(resolve)
-                .transpose()?,
-        }),
+        Credential::X509 { certificate, private_key, private_key_password_file } => {
+            CredentialFiles::X509(CertificateFiles {
+                certificate: resolve(certificate)?,
+                private_key: resolve(private_key)?,
+                private_key_password_file: private_key_password_file
+                    .as_ref()
+                    .map(resolve)
+                    .transpose()?,
+            })
+        }
         Credential::ConnectionStringFile(file) => CredentialFiles::ConnectionString(resolve(file)?),
         Credential::SharedAccessKeyFile(file) => CredentialFiles::SharedAccessKey(resolve(file)?),
     })
@@ -163,9 +139,7 @@ fn trusted_authorities(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let pem =
         fs::read(path).map_err(|error: io::Error| format!("cannot read `{shown}`: {error}"))?;
-    describe(&pem)
-        .map(|_authorities| ())
-        .map_err(|error| format!("`{shown}`: {}", chain(&error)))
+    describe(&pem).map(|_authorities| ()).map_err(|error| format!("`{shown}`: {}", chain(&error)))
 }
 
 /// Says that this machine does not know a handler's user or group, where that is so.
@@ -185,21 +159,11 @@ impl Finding {
     fn of(module: &Module, text: impl AsRef<str>) -> Self {
         let id = module.id.to_string();
         let text = format!("module `{id}`: {}", text.as_ref());
-        Self {
-            file: None,
-            line: None,
-            module: Some(id),
-            text,
-        }
+        Self { file: None, line: None, module: Some(id), text }
     }
 
     fn of_config(text: String) -> Self {
-        Self {
-            file: None,
-            line: None,
-            module: None,
-            text,
-        }
+        Self { file: None, line: None, module: None, text }
     }
 }
 

@@ -11,11 +11,8 @@ use crate::output::{Output, compact};
 
 /// Watches until a signal ends it, the module is removed, or the daemon refuses.
 pub(crate) async fn run(client: &Client, args: Watch, output: &Output) -> Result<(), Failure> {
-    let options = WatchOptions {
-        paths: args.paths,
-        since: args.since,
-        handler: args.handler.clone(),
-    };
+    let options =
+        WatchOptions { paths: args.paths, since: args.since, handler: args.handler.clone() };
     let follow = client.follow(&args.module, options);
     let mut stop = Stop::new()?;
     match args.exec {
@@ -129,16 +126,8 @@ fn print(event: &Event, output: &Output) -> Result<(), Failure> {
         }
         Event::Desired(change) => {
             let reset = if change.reset { " reset" } else { "" };
-            let content = if change.reset {
-                &change.desired
-            } else {
-                &change.patch
-            };
-            output.line(format!(
-                "desired {}{reset} {}",
-                change.revision(),
-                compact(content)?
-            ))
+            let content = if change.reset { &change.desired } else { &change.patch };
+            output.line(format!("desired {}{reset} {}", change.revision(), compact(content)?))
         }
         Event::Hub(hub) => output.line(format!("hub {} ({})", hub.hub.state, hub.hub.reason)),
         Event::Heartbeat => Ok(()),

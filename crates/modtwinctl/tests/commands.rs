@@ -54,10 +54,7 @@ fn status_prints_a_table_without_colours_into_a_pipe() {
         page.starts_with("device01 at contoso.azure-devices.net: 1 of 1 connected\n"),
         "{page}"
     );
-    assert!(
-        page.contains("MODULE      STATE      REASON  SINCE"),
-        "{page}"
-    );
+    assert!(page.contains("MODULE      STATE      REASON  SINCE"), "{page}");
     assert!(page.contains("thermostat  connected  ok"), "{page}");
     assert!(!page.contains('\u{1b}'), "{page}");
     assert_eq!(daemon.request().line, "GET /v1/status");
@@ -66,10 +63,7 @@ fn status_prints_a_table_without_colours_into_a_pipe() {
 #[test]
 fn status_as_json_is_the_daemon_s_answer_on_one_line() {
     let daemon = daemon(200, status());
-    assert_eq!(
-        run(&daemon.socket(), &["status", "--json"]).json(),
-        status()
-    );
+    assert_eq!(run(&daemon.socket(), &["status", "--json"]).json(), status());
 }
 
 #[test]
@@ -88,10 +82,7 @@ fn get_prints_the_twin_or_one_section_of_it() {
         assert!(whole.success().contains(part), "{part}: {whole:?}");
     }
     assert_eq!(run(&socket, &["get", "m", "--json"]).json(), snapshot());
-    assert_eq!(
-        run(&socket, &["get", "m", "--desired"]).success(),
-        "{\n  \"target\": 21\n}\n"
-    );
+    assert_eq!(run(&socket, &["get", "m", "--desired"]).success(), "{\n  \"target\": 21\n}\n");
     let reported = run(&socket, &["--json", "get", "m", "--reported"]);
     assert_eq!(reported.success(), "{\"temperature\":20.5}\n");
 }
@@ -108,64 +99,30 @@ fn a_section_that_nobody_has_seen_yet_is_a_failure() {
     );
     let ran = run(&daemon.socket(), &["get", "m", "--desired", "--json"]);
     assert!(ran.failure(1).starts_with("nothing is known of `m` yet"));
-    assert!(
-        run(&daemon.socket(), &["get", "m"])
-            .success()
-            .contains("never fetched from the hub")
-    );
+    assert!(run(&daemon.socket(), &["get", "m"]).success().contains("never fetched from the hub"));
 }
 
 #[test]
 fn report_sends_pairs_json_or_standard_input_and_says_how_far_they_came() {
     let daemon = Daemon::serve(|request, stream| {
         if request.line.contains("wait=hub") {
-            answer(
-                stream,
-                200,
-                &json!({"stored": true, "sequence": 5, "version": 14}),
-            );
+            answer(stream, 200, &json!({"stored": true, "sequence": 5, "version": 14}));
         } else {
             answer(stream, 202, &json!({"stored": true, "sequence": 4}));
         }
     });
     let socket = daemon.socket();
-    let ran = run(
-        &socket,
-        &[
-            "report",
-            "m",
-            "temperature=-20.5",
-            "fan.state=on",
-            "old=null",
-        ],
-    );
+    let ran = run(&socket, &["report", "m", "temperature=-20.5", "fan.state=on", "old=null"]);
     assert_eq!(ran.success(), "stored, will reach the hub (sequence 4)\n");
     let request = daemon.request();
     assert_eq!(request.line, "PATCH /v1/modules/m/reported?wait=stored");
     let expected = json!({"temperature": -20.5, "fan": {"state": "on"}, "old": null});
     assert_eq!(request.json(), expected);
 
-    let ran = run(
-        &socket,
-        &[
-            "report",
-            "m",
-            "{\"a\":[1]}",
-            "--wait",
-            "hub",
-            "--timeout",
-            "1m",
-        ],
-    );
-    assert_eq!(
-        ran.success(),
-        "accepted by the hub as reported version 14 (sequence 5)\n"
-    );
+    let ran = run(&socket, &["report", "m", "{\"a\":[1]}", "--wait", "hub", "--timeout", "1m"]);
+    assert_eq!(ran.success(), "accepted by the hub as reported version 14 (sequence 5)\n");
     let request = daemon.request();
-    assert_eq!(
-        request.line,
-        "PATCH /v1/modules/m/reported?wait=hub&timeout=60"
-    );
+    assert_eq!(request.line, "PATCH /v1/modules/m/reported?wait=hub&timeout=60");
     assert_eq!(request.json(), json!({"a": [1]}));
 
     let ran = run_with_input(&socket, &["report", "m", "-", "--json"], "{\"b\":\"ä\"}\n");
@@ -176,16 +133,8 @@ fn report_sends_pairs_json_or_standard_input_and_says_how_far_they_came() {
 #[test]
 fn report_refuses_what_is_no_patch_before_it_asks_the_daemon() {
     let nobody = Path::new("/nowhere/modtwin.sock");
-    assert!(
-        run(nobody, &["report", "m", "temperature"])
-            .failure(64)
-            .contains("KEY=VALUE")
-    );
-    assert!(
-        run(nobody, &["report", "m", "[1]"])
-            .failure(64)
-            .contains("JSON object")
-    );
+    assert!(run(nobody, &["report", "m", "temperature"]).failure(64).contains("KEY=VALUE"));
+    assert!(run(nobody, &["report", "m", "[1]"]).failure(64).contains("JSON object"));
     let large = format!("{{\"a\":\"{}\"}}", "x".repeat(512 * 1024));
     let ran = run_with_input(nobody, &["report", "m", "-"], &large);
     assert!(ran.failure(1).contains("at most 524288 bytes"));
@@ -265,57 +214,35 @@ fn exit_statuses_tell_why() {
     drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
     run(&stale, &["status"]).failure(69);
 
-    let forbidden = daemon(
-        403,
-        problem(403, "forbidden", "add a [[module.handler]]\nfor uid 7"),
-    );
+    let forbidden = daemon(403, problem(403, "forbidden", "add a [[module.handler]]\nfor uid 7"));
     let ran = run(&forbidden.socket(), &["get", "m"]);
     assert_eq!(ran.failure(77), "add a [[module.handler]] for uid 7");
 
     let full = daemon(507, problem(507, "storage", "free some space"));
-    assert_eq!(
-        run(&full.socket(), &["report", "m", "a=1"]).failure(1),
-        "free some space"
-    );
+    assert_eq!(run(&full.socket(), &["report", "m", "a=1"]).failure(1), "free some space");
 
     let other = Daemon::serve(|_, stream| answer_text(stream, 200, "<html>"));
-    assert!(
-        run(&other.socket(), &["status"])
-            .failure(1)
-            .ends_with("; check --socket")
-    );
+    assert!(run(&other.socket(), &["status"]).failure(1).ends_with("; check --socket"));
 }
 
 #[test]
 fn a_wrong_command_line_is_explained_in_one_line() {
     let nobody = Path::new("/nowhere/modtwin.sock");
     for (line, part) in [
-        (
-            &["status", "--jsn"][..],
-            "tip: a similar argument exists: '--json'",
-        ),
+        (&["status", "--jsn"][..], "tip: a similar argument exists: '--json'"),
         (&["statu"], "unrecognized subcommand 'statu'"),
         (&["get"], "<MODULE>"),
-        (
-            &["ack", "m", "7", "--status", "302"],
-            "200 to 299 or 400 to 599",
-        ),
+        (&["ack", "m", "7", "--status", "302"], "200 to 299 or 400 to 599"),
         (&["ack", "m", "-7"], "unexpected argument '-7'"),
         (&["report", "m", "a=1", "--timeout", "30"], "unit"),
         (&["watch", "m", "--path", "hvac"], "begins with `/`"),
         (&["watch", "m", "--since", "7"], "GENERATION.VERSION"),
         (&["watch", "m", "--exec-timeout", "5s"], "--exec"),
-        (
-            &["get", "m", "--desired", "--reported"],
-            "cannot be used with",
-        ),
+        (&["get", "m", "--desired", "--reported"], "cannot be used with"),
     ] {
         let ran = run(nobody, line);
         let said = ran.failure(64);
-        assert!(
-            said.contains(part) && said.ends_with("see modtwinctl --help"),
-            "{line:?}: {said}"
-        );
+        assert!(said.contains(part) && said.ends_with("see modtwinctl --help"), "{line:?}: {said}");
     }
 }
 
@@ -324,11 +251,7 @@ fn help_and_version_are_no_failures_but_nothing_to_do_is() {
     let nobody = Path::new("/nowhere/modtwin.sock");
     let ran = run(nobody, &["--help"]);
     assert!(ran.success().contains("69 daemon unreachable"), "{ran:?}");
-    assert!(
-        run(nobody, &["--version"])
-            .success()
-            .starts_with("modtwinctl ")
-    );
+    assert!(run(nobody, &["--version"]).success().starts_with("modtwinctl "));
     let ran = run(nobody, &[]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(64), ""));
     assert!(ran.stderr.contains("Usage: modtwinctl"), "{ran:?}");
@@ -350,17 +273,10 @@ fn a_reader_that_has_gone_ends_the_program_quietly() {
     let daemon = daemon(200, snapshot());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut child = modtwinctl(&daemon.socket(), &["get", "m"])
-        .stdout(Stdio::from(writer))
-        .spawn()
-        .unwrap();
+    let mut child =
+        modtwinctl(&daemon.socket(), &["get", "m"]).stdout(Stdio::from(writer)).spawn().unwrap();
     let mut said = String::new();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
 }
 

@@ -28,10 +28,7 @@ impl Gateway {
         let now = SystemTime::now();
         let authority =
             CertificateAuthority::create("test", KeyKind::EcP256, now - 9 * DAY..now + 9 * DAY);
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            authority: authority.unwrap(),
-        }
+        Self { folder: tempfile::tempdir().unwrap(), authority: authority.unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -41,30 +38,21 @@ impl Gateway {
     /// Runs the program in the folder.
     fn run(&self, arguments: &[&str]) -> Ran {
         let mut command: Command = modtwinctl(Path::new("/nowhere/modtwin.sock"), arguments);
-        command
-            .current_dir(self.folder.path())
-            .output()
-            .unwrap()
-            .into()
+        command.current_dir(self.folder.path()).output().unwrap().into()
     }
 
     /// Makes key and certificate of a module, its certificate good until `days` from now.
     fn module(&self, module: &str, days: i64, kind: &str) {
         let request = format!("{module}.csr");
-        self.run(&[
-            "csr", "--device", "d", "--module", module, "--out", &request, "--kind", kind,
-        ])
-        .success();
+        self.run(&["csr", "--device", "d", "--module", module, "--out", &request, "--kind", kind])
+            .success();
         let now = SystemTime::now();
         let end = match u32::try_from(days) {
             Ok(ahead) => now + ahead * DAY,
             Err(_) => now - u32::try_from(-days).unwrap() * DAY,
         };
         let request = fs::read(self.path(&request)).unwrap();
-        let certificate = self
-            .authority
-            .sign_csr(&request, now - 5 * DAY..end)
-            .unwrap();
+        let certificate = self.authority.sign_csr(&request, now - 5 * DAY..end).unwrap();
         fs::write(self.path(&format!("{module}.pem")), certificate).unwrap();
     }
 
@@ -91,14 +79,8 @@ fn requests_become_certificates_that_validate_takes_ec_and_rsa() {
     gateway.module("ec", 5, "ec");
     gateway.module("rsa", 5, "rsa");
     gateway.config(&["ec", "rsa"], "");
-    assert_eq!(
-        gateway.validate().success(),
-        "modtwind.toml: valid, 2 modules\n"
-    );
-    let mode = fs::metadata(gateway.path("ec.key"))
-        .unwrap()
-        .permissions()
-        .mode();
+    assert_eq!(gateway.validate().success(), "modtwind.toml: valid, 2 modules\n");
+    let mode = fs::metadata(gateway.path("ec.key")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -107,15 +89,8 @@ fn a_request_goes_to_standard_output_and_leaves_the_key_in_its_file() {
     let gateway = Gateway::new();
     let ran = gateway.run(&["csr", "--device", "d", "--module", "m"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(
-        ran.stdout
-            .starts_with("-----BEGIN CERTIFICATE REQUEST-----\n"),
-        "{ran:?}"
-    );
-    assert!(
-        ran.stdout.ends_with("-----END CERTIFICATE REQUEST-----\n"),
-        "{ran:?}"
-    );
+    assert!(ran.stdout.starts_with("-----BEGIN CERTIFICATE REQUEST-----\n"), "{ran:?}");
+    assert!(ran.stdout.ends_with("-----END CERTIFICATE REQUEST-----\n"), "{ran:?}");
     assert_eq!(ran.stderr, "modtwinctl: private key written to `m.key`\n");
     let key = fs::read_to_string(gateway.path("m.key")).unwrap();
     assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
@@ -131,25 +106,15 @@ fn a_key_is_never_overwritten_unless_forced_and_may_be_used_again() {
     let key = fs::read(gateway.path("m.key")).unwrap();
 
     let again = gateway.run(&csr);
-    assert!(
-        again.failure(1).contains("--key, or give --force"),
-        "{again:?}"
-    );
+    assert!(again.failure(1).contains("--key, or give --force"), "{again:?}");
     assert_eq!(fs::read(gateway.path("m.key")).unwrap(), key);
 
-    let reused = gateway
-        .run(&[&csr[..], &["--key", "m.key", "--out", "m.csr"]].concat())
-        .json();
+    let reused = gateway.run(&[&csr[..], &["--key", "m.key", "--out", "m.csr"]].concat()).json();
     assert_eq!(reused["request"], "m.csr");
     assert_eq!(fs::read(gateway.path("m.key")).unwrap(), key);
-    assert_eq!(
-        reused["pem"],
-        fs::read_to_string(gateway.path("m.csr")).unwrap()
-    );
+    assert_eq!(reused["pem"], fs::read_to_string(gateway.path("m.csr")).unwrap());
 
-    let forced = gateway
-        .run(&[&csr[..], &["--force", "--out", "m.csr"]].concat())
-        .json();
+    let forced = gateway.run(&[&csr[..], &["--force", "--out", "m.csr"]].concat()).json();
     assert_eq!(forced["request"], "m.csr");
     assert_ne!(fs::read(gateway.path("m.key")).unwrap(), key);
 }
@@ -160,16 +125,7 @@ fn a_request_that_cannot_be_made_says_why() {
     let run = |arguments: &[&str]| gateway.run(&[&["csr"], arguments].concat());
     let bad = run(&["--device", "d", "--module", "a/b"]);
     assert!(bad.failure(64).contains("must not contain '/'"), "{bad:?}");
-    let same = run(&[
-        "--device",
-        "d",
-        "--module",
-        "m",
-        "--key-out",
-        "x",
-        "--out",
-        "x",
-    ]);
+    let same = run(&["--device", "d", "--module", "m", "--key-out", "x", "--out", "x"]);
     assert!(same.failure(64).contains("can't both be `x`"), "{same:?}");
     let long = run(&["--device", &"d".repeat(60), "--module", "module"]);
     assert!(long.failure(1).contains("67 characters"), "{long:?}");
@@ -177,22 +133,9 @@ fn a_request_that_cannot_be_made_says_why() {
     assert!(none.failure(1).contains("none.key"), "{none:?}");
     fs::write(gateway.path("text.key"), "text").unwrap();
     let text = run(&["--device", "d", "--module", "m", "--key", "text.key"]);
-    assert!(
-        text.failure(1).contains("PEM key without password"),
-        "{text:?}"
-    );
-    let nowhere = run(&[
-        "--device",
-        "d",
-        "--module",
-        "m",
-        "--key-out",
-        "no/such/folder.key",
-    ]);
-    assert!(
-        nowhere.failure(1).contains("no/such/folder.key"),
-        "{nowhere:?}"
-    );
+    assert!(text.failure(1).contains("PEM key without password"), "{text:?}");
+    let nowhere = run(&["--device", "d", "--module", "m", "--key-out", "no/such/folder.key"]);
+    assert!(nowhere.failure(1).contains("no/such/folder.key"), "{nowhere:?}");
 }
 
 #[test]
@@ -221,16 +164,9 @@ fn validate_tells_every_module_s_fault_at_once() {
         assert!(line.contains(module) && line.contains(part), "{line}");
     }
     let json = gateway.run(&["validate", "--config", "modtwind.toml", "--json"]);
-    assert_eq!(
-        (json.code, json.stderr.as_str()),
-        (Some(78), ""),
-        "{json:?}"
-    );
+    assert_eq!((json.code, json.stderr.as_str()), (Some(78), ""), "{json:?}");
     let verdict = json.json();
-    assert_eq!(
-        (&verdict["valid"], &verdict["modules"]),
-        (&false.into(), &5.into())
-    );
+    assert_eq!((&verdict["valid"], &verdict["modules"]), (&false.into(), &5.into()));
     assert_eq!(verdict["problems"][0]["module"], "old");
 }
 
@@ -240,10 +176,7 @@ fn validate_tells_every_fault_of_the_text_with_its_line() {
     gateway.config(&["m", "m"], "[socket]\npth = \"/x\"\n");
     let ran = gateway.validate();
     assert_eq!(ran.code, Some(78), "{ran:?}");
-    assert!(
-        ran.stderr.contains("modtwind.toml:13: socket.pth"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("modtwind.toml:13: socket.pth"), "{ran:?}");
     assert!(ran.stderr.contains("did you mean"), "{ran:?}");
     assert!(ran.stderr.lines().count() >= 2, "{ran:?}");
     let none = gateway.run(&["validate", "--config", "none.toml"]);
@@ -259,15 +192,8 @@ fn validate_warns_of_what_works_and_should_not_stay_so() {
     gateway.config(&["m"], handler);
     let ran = gateway.validate();
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(
-        ran.stderr
-            .contains("warning: module `m`: every user may read"),
-        "{ran:?}"
-    );
-    assert!(
-        ran.stderr.contains("there is no user `no-such-user`"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("warning: module `m`: every user may read"), "{ran:?}");
+    assert!(ran.stderr.contains("there is no user `no-such-user`"), "{ran:?}");
 }
 
 #[test]
@@ -280,8 +206,5 @@ fn validate_looks_at_the_trusted_authorities_and_passes_over_credentials_of_the_
     let ran = gateway.validate();
     assert_eq!(ran.code, Some(78), "{ran:?}");
     assert!(ran.stderr.contains("trusted-ca: `"), "{ran:?}");
-    assert!(
-        ran.stderr.contains("warning: module `m`: not checked"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("warning: module `m`: not checked"), "{ran:?}");
 }

@@ -78,18 +78,7 @@ fn watch_prints_each_event_in_words_or_as_it_came() {
     });
     let ran = run(
         &daemon.socket(),
-        &[
-            "watch",
-            "m",
-            "--path",
-            "/a",
-            "--path",
-            "/b",
-            "--since",
-            "1.6",
-            "--handler",
-            "hvac",
-        ],
+        &["watch", "m", "--path", "/a", "--path", "/b", "--since", "1.6", "--handler", "hvac"],
     );
     assert_eq!(
         ran.success(),
@@ -104,11 +93,8 @@ fn watch_prints_each_event_in_words_or_as_it_came() {
         "GET /v1/modules/m/watch?path=%2Fa&path=%2Fb&since=1.6&handler=hvac"
     );
     let ran = run(&daemon.socket(), &["watch", "m", "--json"]);
-    let lines: Vec<Value> = ran
-        .success()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<Value> =
+        ran.success().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines, events);
 }
 
@@ -150,24 +136,14 @@ fn exec_gets_document_and_names_and_acknowledges_what_it_applied() {
     let script = format!("{{ {script}; }} >> {}", log.display());
     let hook = Background::start(
         &daemon.socket(),
-        &[
-            "watch",
-            "m",
-            "--handler",
-            "hvac",
-            "--exec",
-            "sh",
-            "-c",
-            &script,
-        ],
+        &["watch", "m", "--handler", "hvac", "--exec", "sh", "-c", &script],
     );
     tell.send(snapshot(7, &json!({"a": 1}))).unwrap();
     assert_eq!(
         ack(&daemon),
         json!({"version": 7, "generation": 1, "status": 200, "handler": "hvac"})
     );
-    tell.send(json!({"type": "hub", "module": "m", "hub": connected()}))
-        .unwrap();
+    tell.send(json!({"type": "hub", "module": "m", "hub": connected()})).unwrap();
     tell.send(desired(8, &json!({"b": "ä"}))).unwrap();
     assert_eq!(ack(&daemon)["version"], 8);
     assert_eq!(hook.terminate().success(), "");
@@ -182,8 +158,7 @@ fn acknowledged(options: &[&str], command: &[&str]) -> (u64, String) {
     let (daemon, tell) = told();
     let line = [&["watch", "m"], options, &["--exec"], command].concat();
     let hook = Background::start(&daemon.socket(), &line);
-    tell.send(snapshot(7, &json!({"long": "x".repeat(100_000)})))
-        .unwrap();
+    tell.send(snapshot(7, &json!({"long": "x".repeat(100_000)}))).unwrap();
     let ack = ack(&daemon);
     hook.terminate();
     let description = ack["description"].as_str().unwrap_or_default().to_owned();
@@ -193,24 +168,15 @@ fn acknowledged(options: &[&str], command: &[&str]) -> (u64, String) {
 #[test]
 fn exec_refuses_with_the_last_words_of_a_command_that_fails() {
     let script = "echo first >&2; printf 'no \\033[31mvalve\\n\\n' >&2; exit 3";
-    assert_eq!(
-        acknowledged(&[], &["sh", "-c", script]),
-        (500, "no [31mvalve".to_owned())
-    );
-    assert_eq!(
-        acknowledged(&[], &["sh", "-c", "exit 3"]),
-        (500, "exit status 3".to_owned())
-    );
+    assert_eq!(acknowledged(&[], &["sh", "-c", script]), (500, "no [31mvalve".to_owned()));
+    assert_eq!(acknowledged(&[], &["sh", "-c", "exit 3"]), (500, "exit status 3".to_owned()));
     assert_eq!(
         acknowledged(&[], &["sh", "-c", "kill -9 $$"]),
         (500, "ended by signal 9".to_owned())
     );
     let (status, description) = acknowledged(&[], &["/nowhere/command"]);
     assert_eq!(status, 500);
-    assert!(
-        description.starts_with("cannot run `/nowhere/command`"),
-        "{description}"
-    );
+    assert!(description.starts_with("cannot run `/nowhere/command`"), "{description}");
     let long = acknowledged(&[], &["sh", "-c", "printf '%01000d' 7 >&2; exit 1"]).1;
     assert_eq!(long.chars().count(), 256);
 }
@@ -219,10 +185,7 @@ fn exec_refuses_with_the_last_words_of_a_command_that_fails() {
 fn exec_succeeds_without_reading_its_input_and_with_children_left_behind() {
     assert_eq!(acknowledged(&[], &["true"]), (200, String::new()));
     // The child that stays keeps standard error open.
-    assert_eq!(
-        acknowledged(&[], &["sh", "-c", "sleep 2 & exit 0"]),
-        (200, String::new())
-    );
+    assert_eq!(acknowledged(&[], &["sh", "-c", "sleep 2 & exit 0"]), (200, String::new()));
 }
 
 #[test]
@@ -231,10 +194,7 @@ fn exec_ends_a_command_that_takes_too_long_with_all_its_children() {
     let pid = folder.path().join("pid");
     let script = format!("sleep 600 & echo $! > {}; wait", pid.display());
     let (status, description) = acknowledged(&["--exec-timeout", "300ms"], &["sh", "-c", &script]);
-    assert_eq!(
-        (status, description.as_str()),
-        (504, "did not end within 300ms")
-    );
+    assert_eq!((status, description.as_str()), (504, "did not end within 300ms"));
     let child = fs::read_to_string(pid).unwrap();
     eventually("the child is gone", || is_gone(child.trim()));
 }
@@ -261,15 +221,9 @@ fn exec_runs_one_at_a_time_and_skips_to_the_newest() {
         hold(stream);
     });
     let (log, go) = (daemon.folder().join("log"), daemon.folder().join("go"));
-    let script = format!(
-        "cat >> {}; until [ -e {} ]; do sleep 0.02; done",
-        log.display(),
-        go.display()
-    );
-    let hook = Background::start(
-        &daemon.socket(),
-        &["watch", "m", "--exec", "sh", "-c", &script],
-    );
+    let script =
+        format!("cat >> {}; until [ -e {} ]; do sleep 0.02; done", log.display(), go.display());
+    let hook = Background::start(&daemon.socket(), &["watch", "m", "--exec", "sh", "-c", &script]);
     is_sent.recv_timeout(scripted::DEADLINE).unwrap();
     fs::write(go, "").unwrap();
     let versions = [ack(&daemon), ack(&daemon)].map(|ack| ack["version"].clone());
@@ -301,10 +255,7 @@ fn exec_outlives_the_daemon_and_runs_again_only_for_what_is_new() {
     }));
     let log = daemon.folder().join("log");
     let script = format!("cat >> {}", log.display());
-    let hook = Background::start(
-        &daemon.socket(),
-        &["watch", "m", "--exec", "sh", "-c", &script],
-    );
+    let hook = Background::start(&daemon.socket(), &["watch", "m", "--exec", "sh", "-c", &script]);
     daemon.start();
     let newest = || ack(&daemon)["version"].as_u64().unwrap();
     while newest() < 3 {}
@@ -342,8 +293,7 @@ fn exec_delivers_an_acknowledgement_that_the_daemon_could_not_take_at_first() {
     assert_eq!(ack(&daemon), ack(&daemon));
     let ran = hook.terminate();
     assert!(
-        ran.stderr
-            .contains("cannot acknowledge version 7: disk full; trying again"),
+        ran.stderr.contains("cannot acknowledge version 7: disk full; trying again"),
         "{ran:?}"
     );
 }
@@ -353,10 +303,7 @@ fn a_signal_ends_exec_with_its_command_and_without_an_acknowledgement() {
     let (daemon, tell) = told();
     let pid = daemon.folder().join("pid");
     let script = format!("echo $$ > {}; sleep 600", pid.display());
-    let hook = Background::start(
-        &daemon.socket(),
-        &["watch", "m", "--exec", "sh", "-c", &script],
-    );
+    let hook = Background::start(&daemon.socket(), &["watch", "m", "--exec", "sh", "-c", &script]);
     tell.send(snapshot(7, &json!({}))).unwrap();
     eventually("the command runs", || {
         fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n'))
@@ -364,10 +311,7 @@ fn a_signal_ends_exec_with_its_command_and_without_an_acknowledgement() {
     assert_eq!(hook.terminate().success(), "");
     assert!(is_gone(fs::read_to_string(&pid).unwrap().trim()));
     assert_eq!(daemon.request().line, "GET /v1/modules/m/watch");
-    assert!(
-        daemon.is_unasked(),
-        "an interrupted run is neither applied nor refused"
-    );
+    assert!(daemon.is_unasked(), "an interrupted run is neither applied nor refused");
 }
 
 #[test]

@@ -153,7 +153,8 @@ fn check_supported(config: &Config) -> Result<(), StartError> {
     match config.hub.transport {
         Transport::Mqtt => Ok(()),
         Transport::WebSocket => Err(StartError::Unsupported(
-            "[hub] transport = \"websocket\" is not supported yet; use \"mqtt\" (port 8883)".to_owned(),
+            "[hub] transport = \"websocket\" is not supported yet; use \"mqtt\" (port 8883)"
+                .to_owned(),
         )),
     }
 }

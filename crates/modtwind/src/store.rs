@@ -73,7 +73,8 @@ impl StateFolder {
             let _gone_or_not = fs::remove_file(&temporary);
             failed("write", &temporary, &error)
         })?;
-        fs::rename(&temporary, self.file()).map_err(|error| failed("replace", &self.file(), &error))?;
+        fs::rename(&temporary, self.file())
+            .map_err(|error| failed("replace", &self.file(), &error))?;
         sync_folder(&self.folder)
     }
 

@@ -207,7 +207,8 @@ impl Supervisor {
 
     fn restart_due(&mut self) {
         let now = Instant::now();
-        for unit in self.units.iter_mut().filter(|unit| unit.restart_at.is_some_and(|at| at <= now)) {
+        for unit in self.units.iter_mut().filter(|unit| unit.restart_at.is_some_and(|at| at <= now))
+        {
             info!(module = %unit.module.id, "restarting the session");
             unit.start(&mut self.tasks);
         }
@@ -225,7 +226,9 @@ impl Supervisor {
                 }
                 return Err(problems.iter().map(ToString::to_string).collect());
             }
-            Err(error) => return Err(vec![format!("reading the config failed unexpectedly: {error}")]),
+            Err(error) => {
+                return Err(vec![format!("reading the config failed unexpectedly: {error}")]);
+            }
         };
         let diff = ConfigDiff::between(&self.parts.config, &config);
         let outcome = outcome(&diff, &self.parts.config, &config);
@@ -328,7 +331,10 @@ impl Supervisor {
         let deadline = Instant::now() + DRAIN_LIMIT;
         while let Ok(Some(_ended)) = timeout_at(deadline, self.tasks.join_next()).await {}
         if !self.tasks.is_empty() {
-            warn!(sessions = self.tasks.len(), "sessions did not end in time; what they stored is safe");
+            warn!(
+                sessions = self.tasks.len(),
+                "sessions did not end in time; what they stored is safe"
+            );
         }
     }
 }
@@ -358,7 +364,8 @@ fn registry(parts: &Parts, units: &[Unit]) -> Registry {
 }
 
 fn credential_folders(parts: &Parts) -> BTreeSet<PathBuf> {
-    let files = parts.config.modules.iter().flat_map(|module| parts.workshop.credential_paths(module));
+    let files =
+        parts.config.modules.iter().flat_map(|module| parts.workshop.credential_paths(module));
     files.filter_map(|file| file.parent().map(PathBuf::from)).collect()
 }
 

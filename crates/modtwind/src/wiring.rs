@@ -11,7 +11,8 @@ use modtwin_config::{Acknowledge, Credential, FileRefError, Hub, Module};
 use modtwin_core::session::Settings;
 use modtwin_core::status::{Fault, Reason};
 use modtwin_credentials::{
-    CertificateFiles, CredentialClass, CredentialFiles, Loaded, ModuleCredential, ProbeTarget, probe,
+    CertificateFiles, CredentialClass, CredentialFiles, Loaded, ModuleCredential, ProbeTarget,
+    probe,
 };
 use modtwin_mqtt::{Diagnosis, Endpoint, Engine};
 use modtwin_session::credential::{self, CredentialSource};
@@ -67,7 +68,9 @@ impl Workshop {
                     .flatten()
                     .collect()
             }
-            Ok(CredentialFiles::ConnectionString(file) | CredentialFiles::SharedAccessKey(file)) => {
+            Ok(
+                CredentialFiles::ConnectionString(file) | CredentialFiles::SharedAccessKey(file),
+            ) => {
                 vec![file]
             }
             Err(_not_under_systemd) => Vec::new(),
@@ -174,7 +177,12 @@ impl CredentialSource for ConfiguredCredential {
         Ok(match loaded {
             Loaded::X509 { certificate, private_key, password, not_after, warnings } => {
                 self.warn_of(&warnings);
-                credential::Credential::X509 { certificate, private_key, password, expires: not_after }
+                credential::Credential::X509 {
+                    certificate,
+                    private_key,
+                    password,
+                    expires: not_after,
+                }
             }
             Loaded::Sas { token, expires, warnings } => {
                 self.warn_of(&warnings);

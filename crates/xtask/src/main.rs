@@ -4,6 +4,7 @@
 //! one thing after the other and summing up is [`steps`]'s. The program builds before OpenSSL's
 //! headers or cmake are there, because it installs them; whatever needs them is another package.
 
+mod bench;
 mod bootstrap;
 mod demo;
 mod packages;
@@ -12,6 +13,7 @@ mod terminal;
 mod test;
 mod totals;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +49,15 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=20))]
         modules: u16,
     },
+    /// Measure the released programs: memory, echoes, bursts, rest, outages.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does.
+    /// Everything after `bench` is for the measurement: see `cargo xtask bench -- --help`.
+    Bench {
+        /// What the measurement is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -61,9 +72,10 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let root = repository_root()?;
-    match arguments.command {
-        Command::Test { quick } => test::run(&root, quick),
-        Command::Demo { keep, modules } => demo::run(&root, keep, modules),
+    match &arguments.command {
+        Command::Test { quick } => test::run(&root, *quick),
+        Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
+        Command::Bench { arguments } => bench::run(&root, arguments),
     }
 }
 

@@ -57,12 +57,7 @@ impl Daemon {
     pub fn absent(script: impl Fn(&Request, &mut UnixStream) + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (heard, requests) = channel();
-        Self {
-            folder,
-            requests,
-            script: Arc::new(script),
-            heard,
-        }
+        Self { folder, requests, script: Arc::new(script), heard }
     }
 
     /// Listens, now.
@@ -95,9 +90,7 @@ impl Daemon {
 
     /// Waits for the next request.
     pub fn request(&self) -> Request {
-        self.requests
-            .recv_timeout(DEADLINE)
-            .expect("a request comes in time")
+        self.requests.recv_timeout(DEADLINE).expect("a request comes in time")
     }
 
     /// Says whether no further request has come.
@@ -140,11 +133,7 @@ fn read_request(stream: &mut UnixStream) -> Option<Request> {
     let come = body.len();
     body.resize(length.max(come), 0);
     stream.read_exact(body.get_mut(come..)?).ok()?;
-    Some(Request {
-        line: line.trim_end_matches(" HTTP/1.1").to_owned(),
-        headers,
-        body,
-    })
+    Some(Request { line: line.trim_end_matches(" HTTP/1.1").to_owned(), headers, body })
 }
 
 /// Writes a whole answer with a JSON body.
@@ -155,10 +144,7 @@ pub fn answer(stream: &mut UnixStream, status: u16, body: &Value) {
 /// Writes a whole answer with any body.
 pub fn answer_text(stream: &mut UnixStream, status: u16, body: &str) {
     let length = body.len();
-    send(
-        stream,
-        &format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}"),
-    );
+    send(stream, &format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}"));
 }
 
 /// Writes the head of a stream.

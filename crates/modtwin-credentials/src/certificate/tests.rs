@@ -30,10 +30,7 @@ fn thirty_days() -> Range<SystemTime> {
 }
 
 fn ids() -> (DeviceId, ModuleId) {
-    (
-        DeviceId::new("device01").unwrap(),
-        ModuleId::new("module01").unwrap(),
-    )
+    (DeviceId::new("device01").unwrap(), ModuleId::new("module01").unwrap())
 }
 
 /// A folder with credential files, an authority and a key.
@@ -54,12 +51,7 @@ impl Bench {
             private_key: folder.path().join("m.key"),
             private_key_password_file: None,
         };
-        let bench = Self {
-            folder,
-            authority,
-            key,
-            files,
-        };
+        let bench = Self { folder, authority, key, files };
         bench.write_key(bench.key.to_pem().unwrap().expose().as_bytes());
         bench.write_certificate(&bench.sign(thirty_days()));
         bench
@@ -68,9 +60,7 @@ impl Bench {
     fn sign(&self, validity: Range<SystemTime>) -> String {
         let (device, module) = ids();
         let request = csr(&self.key, &device, &module).unwrap();
-        self.authority
-            .sign_csr(request.as_bytes(), validity)
-            .unwrap()
+        self.authority.sign_csr(request.as_bytes(), validity).unwrap()
     }
 
     fn write_certificate(&self, pem: &str) {
@@ -103,10 +93,7 @@ impl Bench {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(
-        || error.to_string(),
-        |source| format!("{error}: {}", chain(source)),
-    )
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
 }
 
 #[test]
@@ -114,10 +101,7 @@ fn ecdsa_and_rsa_pairs_are_taken() {
     for kind in [KeyKind::EcP256, KeyKind::Rsa2048] {
         let loaded = Bench::new(kind).load().unwrap();
         assert_eq!(loaded.leaf.subject, "CN=device01/module01");
-        assert_eq!(
-            loaded.leaf.common_name.as_deref(),
-            Some("device01/module01")
-        );
+        assert_eq!(loaded.leaf.common_name.as_deref(), Some("device01/module01"));
         assert_eq!(loaded.leaf.issuer, "CN=Test CA");
         assert_eq!(loaded.leaf.not_before, thirty_days().start);
         assert_eq!(loaded.leaf.not_after, thirty_days().end);
@@ -130,10 +114,9 @@ fn ecdsa_and_rsa_pairs_are_taken() {
 fn thumbprints_are_those_that_the_openssl_tool_prints() {
     let bench = Bench::new(KeyKind::EcP256);
     let loaded = bench.load().unwrap();
-    for (algorithm, expected) in [
-        ("-sha1", &loaded.leaf.thumbprint_sha1),
-        ("-sha256", &loaded.leaf.thumbprint_sha256),
-    ] {
+    for (algorithm, expected) in
+        [("-sha1", &loaded.leaf.thumbprint_sha1), ("-sha256", &loaded.leaf.thumbprint_sha256)]
+    {
         let output = Command::new("openssl")
             .args(["x509", "-noout", "-fingerprint", algorithm, "-in"])
             .arg(&bench.files.certificate)
@@ -153,16 +136,8 @@ fn a_request_of_the_openssl_tool_with_an_escaped_slash_is_taken() {
         .arg(&bench.files.private_key)
         .output()
         .unwrap();
-    bench.write_certificate(
-        &bench
-            .authority
-            .sign_csr(&output.stdout, thirty_days())
-            .unwrap(),
-    );
-    assert_eq!(
-        bench.load().unwrap().leaf.common_name.as_deref(),
-        Some("device01/module01")
-    );
+    bench.write_certificate(&bench.authority.sign_csr(&output.stdout, thirty_days()).unwrap());
+    assert_eq!(bench.load().unwrap().leaf.common_name.as_deref(), Some("device01/module01"));
 }
 
 #[test]
@@ -170,9 +145,8 @@ fn a_chain_ends_with_the_first_of_its_certificates() {
     let mut bench = Bench::new(KeyKind::EcP256);
     let short = now() - DAY..now() + DAY;
     let root = bench.authority.clone();
-    bench.authority = root
-        .create_intermediate("Intermediate", KeyKind::Rsa2048, short.clone())
-        .unwrap();
+    bench.authority =
+        root.create_intermediate("Intermediate", KeyKind::Rsa2048, short.clone()).unwrap();
     let leaf = bench.sign(thirty_days());
     let intermediate = bench.authority.certificate_pem().unwrap();
     bench.write_certificate(&format!("{leaf}{intermediate}"));
@@ -182,21 +156,12 @@ fn a_chain_ends_with_the_first_of_its_certificates() {
     assert_eq!(loaded.warnings, []);
 
     bench.write_certificate(&format!("{leaf}{}", root.certificate_pem().unwrap()));
-    let order = Warning::ChainOrder {
-        path: bench.files.certificate.clone(),
-        position: 2,
-    };
+    let order = Warning::ChainOrder { path: bench.files.certificate.clone(), position: 2 };
     assert_eq!(bench.load().unwrap().warnings, [order]);
 
     bench.write_certificate(&format!("{intermediate}{leaf}"));
     let (error, text) = bench.refused();
-    assert!(matches!(
-        error,
-        CredentialError::KeyMismatch {
-            position: Some(2),
-            ..
-        }
-    ));
+    assert!(matches!(error, CredentialError::KeyMismatch { position: Some(2), .. }));
     assert!(
         text.ends_with("it belongs to certificate 2 of that file; put that one first"),
         "{text}"
@@ -207,18 +172,13 @@ fn a_chain_ends_with_the_first_of_its_certificates() {
 fn an_expired_intermediate_is_told_apart_from_its_leaf() {
     let mut bench = Bench::new(KeyKind::EcP256);
     let past = now() - 3 * DAY..now() - DAY;
-    bench.authority = bench
-        .authority
-        .create_intermediate("Intermediate", KeyKind::EcP256, past)
-        .unwrap();
+    bench.authority =
+        bench.authority.create_intermediate("Intermediate", KeyKind::EcP256, past).unwrap();
     let intermediate = bench.authority.certificate_pem().unwrap();
     bench.write_certificate(&format!("{}{intermediate}", bench.sign(thirty_days())));
     let (error, text) = bench.refused();
     assert_eq!(error.class(), CredentialClass::Expired);
-    assert!(
-        text.starts_with("certificate 2 of the chain in `"),
-        "{text}"
-    );
+    assert!(text.starts_with("certificate 2 of the chain in `"), "{text}");
 }
 
 #[test]
@@ -228,10 +188,7 @@ fn expired_and_not_yet_valid_are_told_apart_with_dates() {
     let (error, text) = bench.refused();
     assert_eq!(error.class(), CredentialClass::Expired);
     let end = "expired on 2027-01-14T08:00:00Z, and it is 2027-01-15T08:00:00Z; renew it";
-    assert!(
-        text.starts_with("the certificate in `") && text.ends_with(end),
-        "{text}"
-    );
+    assert!(text.starts_with("the certificate in `") && text.ends_with(end), "{text}");
 
     bench.write_certificate(&bench.sign(now() + DAY..now() + 2 * DAY));
     let (error, text) = bench.refused();
@@ -250,24 +207,15 @@ fn a_certificate_is_valid_to_its_last_second() {
     };
     let second = Duration::from_secs(1);
     assert_eq!(check(now() - DAY..now()), Ok(()));
-    assert_eq!(
-        check(now() - DAY..now() - second),
-        Err(CredentialClass::Expired)
-    );
+    assert_eq!(check(now() - DAY..now() - second), Err(CredentialClass::Expired));
     assert_eq!(check(now()..now() + DAY), Ok(()));
-    assert_eq!(
-        check(now() + second..now() + DAY),
-        Err(CredentialClass::NotYetValid)
-    );
+    assert_eq!(check(now() + second..now() + DAY), Err(CredentialClass::NotYetValid));
 }
 
 #[test]
 fn an_encrypted_key_needs_its_password_and_nobody_is_asked() {
     let mut bench = Bench::new(KeyKind::EcP256);
-    let pkcs8 = bench
-        .key
-        .0
-        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"s3cret");
+    let pkcs8 = bench.key.0.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"s3cret");
     let ec = bench.key.0.ec_key().unwrap();
     let traditional = ec.private_key_to_pem_passphrase(Cipher::aes_128_cbc(), b"s3cret");
     for pem in [pkcs8.unwrap(), traditional.unwrap()] {
@@ -275,10 +223,7 @@ fn an_encrypted_key_needs_its_password_and_nobody_is_asked() {
         bench.write_key(&pem);
         let (error, text) = bench.refused();
         assert!(matches!(error, CredentialError::KeyEncrypted { .. }));
-        assert!(
-            text.ends_with("is encrypted; set private-key-password-file"),
-            "{text}"
-        );
+        assert!(text.ends_with("is encrypted; set private-key-password-file"), "{text}");
 
         bench.write_password(b"s3cret\nsecond line\n");
         let loaded = bench.load().unwrap();
@@ -288,17 +233,11 @@ fn an_encrypted_key_needs_its_password_and_nobody_is_asked() {
         bench.write_password(b"0ther");
         let (error, text) = bench.refused();
         assert!(matches!(error, CredentialError::WrongPassword { .. }));
-        assert!(
-            !text.contains("s3cret") && !text.contains("0ther"),
-            "{text}"
-        );
+        assert!(!text.contains("s3cret") && !text.contains("0ther"), "{text}");
 
         // Two encrypted keys in one file: the first counts, and the second opens no prompt.
         bench.write_key(&[pem.clone(), pem].concat());
-        assert!(matches!(
-            bench.load(),
-            Err(CredentialError::WrongPassword { .. })
-        ));
+        assert!(matches!(bench.load(), Err(CredentialError::WrongPassword { .. })));
         bench.write_password(b"s3cret\r\n");
         assert!(bench.load().is_ok());
     }
@@ -307,17 +246,11 @@ fn an_encrypted_key_needs_its_password_and_nobody_is_asked() {
 #[test]
 fn a_password_file_without_password_is_refused() {
     let mut bench = Bench::new(KeyKind::EcP256);
-    let pem = bench
-        .key
-        .0
-        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"x");
+    let pem = bench.key.0.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"x");
     bench.write_key(&pem.unwrap());
     for password in [&b""[..], b"\nx", b"\xff", b"x\0y"] {
         bench.write_password(password);
-        assert!(
-            matches!(bench.load(), Err(CredentialError::NoPassword { .. })),
-            "{password:?}"
-        );
+        assert!(matches!(bench.load(), Err(CredentialError::NoPassword { .. })), "{password:?}");
     }
 }
 
@@ -325,9 +258,7 @@ fn a_password_file_without_password_is_refused() {
 fn a_password_that_is_not_needed_is_only_a_warning() {
     let mut bench = Bench::new(KeyKind::EcP256);
     bench.write_password(b"x");
-    let unused = Warning::PasswordUnused {
-        path: bench.files.private_key.clone(),
-    };
+    let unused = Warning::PasswordUnused { path: bench.files.private_key.clone() };
     assert_eq!(bench.load().unwrap().warnings, [unused]);
 }
 
@@ -337,13 +268,7 @@ fn a_key_that_all_may_read_is_only_a_warning() {
     let path = &bench.files.private_key;
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     let warnings = bench.load().unwrap().warnings;
-    assert_eq!(
-        warnings,
-        [Warning::ReadableByOthers {
-            path: path.clone(),
-            mode: 0o644
-        }]
-    );
+    assert_eq!(warnings, [Warning::ReadableByOthers { path: path.clone(), mode: 0o644 }]);
     assert!(warnings[0].to_string().contains("(mode 0644)"));
 }
 
@@ -354,14 +279,8 @@ fn a_key_of_another_certificate_is_refused() {
         let other = generate_key(kind).unwrap();
         bench.write_key(other.to_pem().unwrap().expose().as_bytes());
         let (error, text) = bench.refused();
-        assert!(matches!(
-            error,
-            CredentialError::KeyMismatch { position: None, .. }
-        ));
-        assert!(
-            text.contains("does not belong to the certificate in `"),
-            "{text}"
-        );
+        assert!(matches!(error, CredentialError::KeyMismatch { position: None, .. }));
+        assert!(text.contains("does not belong to the certificate in `"), "{text}");
         assert_eq!(error.class(), CredentialClass::Config);
     }
 }
@@ -389,10 +308,7 @@ fn files_that_are_something_else_are_named_for_what_they_are() {
         (&b""[..], "found an empty file"),
         (&der, "found DER; convert it with openssl's -inform der"),
         (&key, "found a private key"),
-        (
-            request.as_bytes(),
-            "found a request that nobody has signed yet",
-        ),
+        (request.as_bytes(), "found a request that nobody has signed yet"),
         (b"hello", "found something else"),
     ] {
         fs::write(&bench.files.certificate, bytes).unwrap();
@@ -411,10 +327,7 @@ fn damaged_pem_is_refused() {
     let certificate = fs::read_to_string(&bench.files.certificate).unwrap();
     let key = fs::read_to_string(&bench.files.private_key).unwrap();
     bench.write_certificate(&certificate.replacen("MII", "AAA", 1));
-    assert!(matches!(
-        bench.load(),
-        Err(CredentialError::BadCertificate { .. })
-    ));
+    assert!(matches!(bench.load(), Err(CredentialError::BadCertificate { .. })));
     bench.write_certificate(&certificate);
     bench.write_key(key.replacen("MI", "AA", 1).as_bytes());
     assert!(matches!(bench.load(), Err(CredentialError::BadKey { .. })));
@@ -428,33 +341,20 @@ fn files_that_cannot_be_read_say_so() {
     fs::remove_file(&bench.files.private_key).unwrap();
     let (error, text) = bench.refused();
     assert_eq!(error.class(), CredentialClass::Unreadable);
-    assert!(
-        text.starts_with("cannot read `") && text.contains("m.key`: No such file"),
-        "{text}"
-    );
+    assert!(text.starts_with("cannot read `") && text.contains("m.key`: No such file"), "{text}");
     fs::create_dir(&bench.files.private_key).unwrap();
-    assert!(matches!(
-        bench.load(),
-        Err(CredentialError::NotAFile { .. })
-    ));
+    assert!(matches!(bench.load(), Err(CredentialError::NotAFile { .. })));
     fs::write(&bench.files.certificate, vec![b'x'; 256 * 1024 + 1]).unwrap();
-    assert!(matches!(
-        bench.load(),
-        Err(CredentialError::TooLarge { .. })
-    ));
+    assert!(matches!(bench.load(), Err(CredentialError::TooLarge { .. })));
 }
 
 /// The complaint about a certificate whose subject has these common names.
 fn complaint(names: &[&str], device: &str, module: &str) -> Option<CommonNameError> {
     let bench = Bench::new(KeyKind::EcP256);
     let mut subject = X509Name::builder().unwrap();
-    subject
-        .append_entry_by_nid(Nid::ORGANIZATIONNAME, "Contoso")
-        .unwrap();
+    subject.append_entry_by_nid(Nid::ORGANIZATIONNAME, "Contoso").unwrap();
     for name in names {
-        subject
-            .append_entry_by_nid_with_type(Nid::COMMONNAME, name, Asn1Type::UTF8STRING)
-            .unwrap();
+        subject.append_entry_by_nid_with_type(Nid::COMMONNAME, name, Asn1Type::UTF8STRING).unwrap();
     }
     let mut request = X509Req::builder().unwrap();
     request.set_subject_name(&subject.build()).unwrap();
@@ -462,10 +362,7 @@ fn complaint(names: &[&str], device: &str, module: &str) -> Option<CommonNameErr
     request.sign(&bench.key.0, MessageDigest::sha256()).unwrap();
     let request = request.build().to_pem().unwrap();
     bench.write_certificate(&bench.authority.sign_csr(&request, thirty_days()).unwrap());
-    let (device, module) = (
-        DeviceId::new(device).unwrap(),
-        ModuleId::new(module).unwrap(),
-    );
+    let (device, module) = (DeviceId::new(device).unwrap(), ModuleId::new(module).unwrap());
     match ClientCertificate::load(&bench.files, (&device, &module), now()) {
         Ok(_) => None,
         Err(CredentialError::CommonName { source, .. }) => Some(source),
@@ -477,10 +374,7 @@ fn complaint(names: &[&str], device: &str, module: &str) -> Option<CommonNameErr
 fn refusal(names: &[&str]) -> (CommonNameError, String) {
     let fault = complaint(names, "device01", "module01").unwrap();
     let text = fault.to_string();
-    assert!(
-        text.starts_with("expected ") && text.contains("`device01/module01`"),
-        "{text}"
-    );
+    assert!(text.starts_with("expected ") && text.contains("`device01/module01`"), "{text}");
     (fault, text)
 }
 
@@ -494,41 +388,20 @@ fn every_way_to_get_the_name_wrong_has_its_own_message() {
     let swapped: Fault = |expected, found| CommonNameError::Swapped { expected, found };
     let other: Fault = |expected, found| CommonNameError::Other { expected, found };
     for (name, expected, hint) in [
-        (
-            "device01\\/module01",
-            backslash,
-            ": the backslash is part of the name",
-        ),
+        ("device01\\/module01", backslash, ": the backslash is part of the name"),
         ("device01", device, "-subj \"/CN=device01\\/module01\""),
-        (
-            "module01",
-            module,
-            ": the device's id and a slash are missing",
-        ),
+        ("module01", module, ": the device's id and a slash are missing"),
         ("Device01/Module01", case, ": upper and lower case differ"),
-        (
-            "module01/device01",
-            swapped,
-            ": the device comes first, then the module",
-        ),
+        ("module01/device01", swapped, ": the device comes first, then the module"),
         ("device01/module02", other, ""),
         ("device01/module01 ", other, ""),
         ("device01//module01", other, ""),
     ] {
         let (fault, text) = refusal(&[name]);
-        assert_eq!(
-            fault,
-            expected("device01/module01".to_owned(), name.to_owned())
-        );
-        assert!(
-            text.contains(&format!("found `{name}`")) && text.contains(hint),
-            "{text}"
-        );
+        assert_eq!(fault, expected("device01/module01".to_owned(), name.to_owned()));
+        assert!(text.contains(&format!("found `{name}`")) && text.contains(hint), "{text}");
     }
-    assert_eq!(
-        complaint(&["device01/module01"], "device01", "module01"),
-        None
-    );
+    assert_eq!(complaint(&["device01/module01"], "device01", "module01"), None);
 }
 
 #[test]
@@ -548,19 +421,13 @@ fn a_name_that_fits_no_certificate_is_explained() {
     let found = format!("{device}/{}", "m".repeat(23));
     let fault = complaint(&[&found], &device, &module).unwrap();
     assert!(matches!(fault, CommonNameError::TooLong { length: 81, .. }));
-    assert!(
-        fault.to_string().contains("81 characters, X.520 allows 64"),
-        "{fault}"
-    );
+    assert!(fault.to_string().contains("81 characters, X.520 allows 64"), "{fault}");
 }
 
 #[test]
 fn nothing_secret_is_shown() {
     let mut bench = Bench::new(KeyKind::EcP256);
-    let pem = bench
-        .key
-        .0
-        .private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"s3cret");
+    let pem = bench.key.0.private_key_to_pem_pkcs8_passphrase(Cipher::aes_256_cbc(), b"s3cret");
     bench.write_key(&pem.unwrap());
     bench.write_password(b"s3cret");
     assert!(!format!("{:?}", bench.load().unwrap()).contains("s3cret"));

@@ -40,9 +40,7 @@ impl Server {
         builder.set_version(2).unwrap();
         let serial = Asn1Integer::from_bn(&BigNum::from_u32(7).unwrap()).unwrap();
         builder.set_serial_number(&serial).unwrap();
-        builder
-            .set_subject_name(&request::subject("server").unwrap())
-            .unwrap();
+        builder.set_subject_name(&request::subject("server").unwrap()).unwrap();
         builder.set_issuer_name(signer.subject_name()).unwrap();
         builder.set_pubkey(&key.0).unwrap();
         let asn1 = |time| Asn1Time::from_unix(date::unix_seconds(time)).unwrap();
@@ -71,12 +69,8 @@ impl Server {
     /// Serves one handshake in `version`; returns the address.
     fn serve(&self, version: SslVersion) -> SocketAddr {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
-        acceptor
-            .set_certificate_chain_file(self.path("server.pem"))
-            .unwrap();
-        acceptor
-            .set_private_key_file(self.path("server.key"), SslFiletype::PEM)
-            .unwrap();
+        acceptor.set_certificate_chain_file(self.path("server.pem")).unwrap();
+        acceptor.set_private_key_file(self.path("server.key"), SslFiletype::PEM).unwrap();
         acceptor.set_min_proto_version(Some(version)).unwrap();
         acceptor.set_max_proto_version(Some(version)).unwrap();
         let acceptor = acceptor.build();
@@ -84,10 +78,7 @@ impl Server {
     }
 
     fn target(&self, address: SocketAddr) -> ProbeTarget {
-        ProbeTarget {
-            trusted_ca: Some(self.path("ca.pem")),
-            ..target(address)
-        }
+        ProbeTarget { trusted_ca: Some(self.path("ca.pem")), ..target(address) }
     }
 }
 
@@ -114,10 +105,7 @@ fn a_sound_server_passes_in_both_versions_of_tls_by_name_and_by_address() {
     for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
         for name in ["localhost", "127.0.0.1"] {
             let address = server.serve(version);
-            let target = ProbeTarget {
-                server_name: name.to_owned(),
-                ..server.target(address)
-            };
+            let target = ProbeTarget { server_name: name.to_owned(), ..server.target(address) };
             probe(&target).unwrap();
         }
     }
@@ -126,15 +114,9 @@ fn a_sound_server_passes_in_both_versions_of_tls_by_name_and_by_address() {
 #[test]
 fn the_next_address_is_tried_where_one_does_not_answer() {
     let server = Server::new(current());
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let open = server.serve(SslVersion::TLS1_3);
-    let target = ProbeTarget {
-        addresses: vec![closed, open],
-        ..server.target(open)
-    };
+    let target = ProbeTarget { addresses: vec![closed, open], ..server.target(open) };
     probe(&target).unwrap();
 }
 
@@ -144,19 +126,9 @@ fn an_authority_that_nobody_trusts_is_named() {
     let other = Server::new(current());
     for trusted_ca in [None, Some(other.path("ca.pem"))] {
         let address = server.serve(SslVersion::TLS1_2);
-        let error = probe(&ProbeTarget {
-            trusted_ca,
-            ..target(address)
-        })
-        .unwrap_err();
-        assert!(
-            matches!(error, ProbeError::TlsUntrusted { .. }),
-            "{error:?}"
-        );
-        assert!(
-            error.to_string().contains("signed by `CN=Server CA`"),
-            "{error}"
-        );
+        let error = probe(&ProbeTarget { trusted_ca, ..target(address) }).unwrap_err();
+        assert!(matches!(error, ProbeError::TlsUntrusted { .. }), "{error:?}");
+        assert!(error.to_string().contains("signed by `CN=Server CA`"), "{error}");
         assert!(error.is_tls());
     }
 }
@@ -166,17 +138,10 @@ fn a_certificate_for_another_name_is_told_apart() {
     let server = Server::new(current());
     for name in ["hub.example", "127.0.0.9"] {
         let address = server.serve(SslVersion::TLS1_3);
-        let target = ProbeTarget {
-            server_name: name.to_owned(),
-            ..server.target(address)
-        };
+        let target = ProbeTarget { server_name: name.to_owned(), ..server.target(address) };
         let error = probe(&target).unwrap_err();
         assert!(matches!(error, ProbeError::TlsHostName { .. }), "{error:?}");
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("is not for `{name}`: it is the certificate"))
-        );
+        assert!(error.to_string().contains(&format!("is not for `{name}`: it is the certificate")));
     }
 }
 
@@ -185,38 +150,22 @@ fn expired_and_not_yet_valid_servers_are_told_apart_with_dates() {
     let now = SystemTime::now();
     let server = Server::new(now - 3 * HOUR..now - 2 * HOUR);
     let error = probe(&server.target(server.serve(SslVersion::TLS1_2))).unwrap_err();
-    let ProbeError::TlsExpiredServer { not_after } = error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        date::unix_seconds(not_after.0),
-        date::unix_seconds(now - 2 * HOUR)
-    );
+    let ProbeError::TlsExpiredServer { not_after } = error else { panic!("{error:?}") };
+    assert_eq!(date::unix_seconds(not_after.0), date::unix_seconds(now - 2 * HOUR));
 
     let server = Server::new(now + 2 * HOUR..now + 3 * HOUR);
     let error = probe(&server.target(server.serve(SslVersion::TLS1_2))).unwrap_err();
-    assert!(
-        matches!(error, ProbeError::TlsNotYetValidServer { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ProbeError::TlsNotYetValidServer { .. }), "{error:?}");
 }
 
 #[test]
 fn a_closed_port_is_the_networks_fault() {
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = probe(&target(closed)).unwrap_err();
-    let ProbeError::Network(cause) = &error else {
-        panic!("{error:?}")
-    };
+    let ProbeError::Network(cause) = &error else { panic!("{error:?}") };
     assert_eq!(cause.kind(), io::ErrorKind::ConnectionRefused);
     assert!(!error.is_tls());
-    let nothing = ProbeTarget {
-        addresses: Vec::new(),
-        ..target(closed)
-    };
+    let nothing = ProbeTarget { addresses: Vec::new(), ..target(closed) };
     assert!(matches!(probe(&nothing), Err(ProbeError::Network(_))));
 }
 
@@ -236,9 +185,7 @@ fn a_silent_server_and_one_that_trickles_both_end_at_the_timeout() {
     });
     let trickling = serve(|mut stream| {
         // The head of a handshake record of 16 KiB that never ends.
-        let mut bytes = vec![22, 3, 3, 64, 0]
-            .into_iter()
-            .chain(std::iter::repeat(0));
+        let mut bytes = vec![22, 3, 3, 64, 0].into_iter().chain(std::iter::repeat(0));
         let byte = |_| bytes.next().map(|byte| stream.write_all(&[byte]));
         let mut byte = byte;
         while let Some(Ok(())) = byte(()) {
@@ -248,26 +195,10 @@ fn a_silent_server_and_one_that_trickles_both_end_at_the_timeout() {
     for address in [silent, trickling] {
         let begun = Instant::now();
         let timeout = Duration::from_millis(300);
-        let error = probe(&ProbeTarget {
-            timeout,
-            ..target(address)
-        })
-        .unwrap_err();
-        assert!(
-            matches!(
-                error,
-                ProbeError::Timeout {
-                    stage: Stage::Handshake,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        let error = probe(&ProbeTarget { timeout, ..target(address) }).unwrap_err();
+        assert!(matches!(error, ProbeError::Timeout { stage: Stage::Handshake, .. }), "{error:?}");
         let taken = begun.elapsed();
-        assert!(
-            taken >= timeout && taken < Duration::from_secs(5),
-            "{taken:?}"
-        );
+        assert!(taken >= timeout && taken < Duration::from_secs(5), "{taken:?}");
     }
     drop(stop);
 }
@@ -287,21 +218,8 @@ fn an_address_that_swallows_everything_ends_at_the_timeout() {
     };
     assert_eq!(full.kind(), io::ErrorKind::TimedOut);
     let timeout = Duration::from_millis(200);
-    let error = probe(&ProbeTarget {
-        timeout,
-        ..target(address)
-    })
-    .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ProbeError::Timeout {
-                stage: Stage::Connect,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    let error = probe(&ProbeTarget { timeout, ..target(address) }).unwrap_err();
+    assert!(matches!(error, ProbeError::Timeout { stage: Stage::Connect, .. }), "{error:?}");
 }
 
 #[test]
@@ -324,10 +242,7 @@ fn authorities_that_cannot_be_read_name_their_file() {
     std::fs::write(&path, "hello").unwrap();
     let address = serve(drop);
     for path in [path, folder.path().join("missing.pem")] {
-        let target = ProbeTarget {
-            trusted_ca: Some(path.clone()),
-            ..target(address)
-        };
+        let target = ProbeTarget { trusted_ca: Some(path.clone()), ..target(address) };
         let error = probe(&target).unwrap_err();
         assert!(matches!(&error, ProbeError::TrustedCa { path: found, .. } if *found == path));
     }

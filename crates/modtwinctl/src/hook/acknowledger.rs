@@ -72,9 +72,5 @@ async fn deliver(client: Client, module: String, mut newest: watch::Receiver<Opt
 }
 
 fn failed(ack: &AckRequest, error: &ClientError) -> String {
-    format!(
-        "cannot acknowledge version {}: {}",
-        ack.version,
-        describe(error)
-    )
+    format!("cannot acknowledge version {}: {}", ack.version, describe(error))
 }

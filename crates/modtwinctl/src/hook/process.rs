@@ -53,10 +53,7 @@ pub(crate) struct Ended {
 impl Ended {
     fn refused(status: u16, why: &str) -> Self {
         let why = one_line(why).chars().take(MAX_DESCRIPTION).collect();
-        Self {
-            status,
-            description: Some(why),
-        }
+        Self { status, description: Some(why) }
     }
 }
 
@@ -131,10 +128,7 @@ fn start(job: &Job<'_>) -> Result<Group, String> {
 fn judge(status: io::Result<ExitStatus>, words: &str) -> Ended {
     let status = match status {
         Ok(status) if status.success() => {
-            return Ended {
-                status: 200,
-                description: None,
-            };
+            return Ended { status: 200, description: None };
         }
         Ok(status) => status,
         Err(error) => return Ended::refused(500, &format!("cannot wait for it: {error}")),
@@ -186,20 +180,14 @@ struct Group {
 impl Group {
     fn new(child: Child) -> Self {
         // The group has the number of its first process (setpgid(2)).
-        let id = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .map(Pid::from_raw);
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         Self { child, id }
     }
 
     /// Asks the group to end, and insists after [`GRACE`].
     async fn end(&mut self) {
         self.signal(Signal::SIGTERM);
-        if tokio::time::timeout(GRACE, self.child.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(GRACE, self.child.wait()).await.is_err() {
             self.signal(Signal::SIGKILL);
             let _reaped = self.child.wait().await;
         }

@@ -34,18 +34,13 @@ pub(super) fn all(status: &Status, now: SystemTime) -> Vec<Advice> {
     let mut troubles: Vec<Trouble> = Vec::new();
     for module in &status.modules {
         for (what, next) in of_module(status, module, now) {
-            let known = troubles
-                .iter_mut()
-                .find(|trouble| trouble.what == what && trouble.next == next);
+            let known =
+                troubles.iter_mut().find(|trouble| trouble.what == what && trouble.next == next);
             match known {
                 Some(trouble) => trouble.modules.push(one_line(&module.module)),
                 None => {
                     let modules = vec![one_line(&module.module)];
-                    troubles.push(Trouble {
-                        modules,
-                        what,
-                        next,
-                    });
+                    troubles.push(Trouble { modules, what, next });
                 }
             }
         }
@@ -77,10 +72,7 @@ fn of_module(
 ) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     let hub = &module.hub;
-    let told = !matches!(
-        hub.reason,
-        HubReason::Ok | HubReason::Starting | HubReason::Stopping
-    );
+    let told = !matches!(hub.reason, HubReason::Ok | HubReason::Starting | HubReason::Stopping);
     if told {
         let reason = hub.reason;
         let what = match hub.detail.as_deref().or(module.problem.as_deref()) {
@@ -101,17 +93,12 @@ fn of_module(
     {
         found.push((one_line(problem), None));
     }
-    let warnings = module
-        .credential
-        .iter()
-        .flat_map(|credential| &credential.warnings);
+    let warnings = module.credential.iter().flat_map(|credential| &credential.warnings);
     found.extend(warnings.map(|warning| (one_line(warning), None)));
     for refused in &module.quarantined {
         let (key, status, message) = (&refused.key, refused.status, &refused.message);
         found.push((
-            one_line(&format!(
-                "the hub refused reported key `{key}` ({status}): {message}"
-            )),
+            one_line(&format!("the hub refused reported key `{key}` ({status}): {message}")),
             Some("report a value that the hub takes, or null".to_owned()),
         ));
     }
@@ -122,18 +109,9 @@ fn of_module(
 /// What a handler refused, if it did so last.
 fn refusal(handler: &modtwin_api::HandlerStatus) -> Option<(String, Option<String>)> {
     let status = handler.status.filter(|status| *status >= 400)?;
-    let words = handler
-        .description
-        .as_deref()
-        .unwrap_or("it gave no reason");
-    let what = format!(
-        "handler {} refused a version ({status}): {words}",
-        handler.name
-    );
-    Some((
-        one_line(&what),
-        Some("mend the desired properties or the handler".to_owned()),
-    ))
+    let words = handler.description.as_deref().unwrap_or("it gave no reason");
+    let what = format!("handler {} refused a version ({status}): {words}", handler.name);
+    Some((one_line(&what), Some("mend the desired properties or the handler".to_owned())))
 }
 
 /// What an operator does about a reason; none where the daemon does all there is to do.
@@ -145,9 +123,9 @@ fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
         HubReason::BadCredential => {
             "compare the thumbprint, authority or key with the identity at the hub".to_owned()
         }
-        HubReason::ExpiredCredential => one_line(&format!(
-            "renew it: modtwinctl csr --device {device} --module {module}"
-        )),
+        HubReason::ExpiredCredential => {
+            one_line(&format!("renew it: modtwinctl csr --device {device} --module {module}"))
+        }
         HubReason::IdentityDisabled => "enable the identity at the hub".to_owned(),
         HubReason::IdentityConflict => {
             "find who else connects as this module: an identity has one connection".to_owned()
@@ -168,12 +146,7 @@ fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
 
 /// The first few names and how many more there are.
 fn names(modules: &[String]) -> String {
-    let shown = modules
-        .iter()
-        .take(NAMES)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
+    let shown = modules.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
     match modules.len().saturating_sub(NAMES) {
         0 => shown,
         more => format!("{shown} and {more} more"),

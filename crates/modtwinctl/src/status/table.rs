@@ -13,9 +13,8 @@ use crate::output::{Tone, painted};
 const COLUMNS: usize = 7;
 
 /// The heads of the columns.
-const HEADS: [&str; COLUMNS] = [
-    "MODULE", "STATE", "REASON", "SINCE", "DESIRED", "APPLIED", "PENDING",
-];
+const HEADS: [&str; COLUMNS] =
+    ["MODULE", "STATE", "REASON", "SINCE", "DESIRED", "APPLIED", "PENDING"];
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -31,10 +30,7 @@ struct Row {
 
 /// The lines of the table, the heads first.
 pub(super) fn lines(modules: &[ModuleStatus], now: SystemTime, coloured: bool) -> Vec<String> {
-    let mut rows = vec![Row {
-        cells: HEADS.map(str::to_owned),
-        tone: None,
-    }];
+    let mut rows = vec![Row { cells: HEADS.map(str::to_owned), tone: None }];
     rows.extend(modules.iter().map(|module| row(module, now)));
     let mut widths = [0; COLUMNS];
     for row in &rows {
@@ -64,10 +60,7 @@ fn row(module: &ModuleStatus, now: SystemTime) -> Row {
         version(module.applied_version()),
         pending(module.pending),
     ];
-    Row {
-        cells,
-        tone: Some(tone),
-    }
+    Row { cells, tone: Some(tone) }
 }
 
 /// Sets a line: versions to the right, all else to the left, no blanks at the end.
@@ -76,11 +69,7 @@ fn set(row: &Row, widths: &[usize; COLUMNS], coloured: bool) -> String {
     for (index, (cell, width)) in row.cells.iter().zip(widths).enumerate() {
         let width = *width;
         let cell = shortened(cell, width);
-        let cell = if index < 4 {
-            format!("{cell:<width$}")
-        } else {
-            format!("{cell:>width$}")
-        };
+        let cell = if index < 4 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
         if index > 0 {
             line.push_str(GAP);
         }

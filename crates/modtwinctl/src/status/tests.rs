@@ -31,13 +31,7 @@ fn handler(name: &str, applied: Option<u64>, status: u16) -> HandlerStatus {
 fn module(name: &str, state: HubState, reason: HubReason) -> ModuleStatus {
     ModuleStatus {
         module: name.to_owned(),
-        hub: HubStatus {
-            state,
-            reason,
-            since: ago(11_040),
-            next_attempt: None,
-            detail: None,
-        },
+        hub: HubStatus { state, reason, since: ago(11_040), next_attempt: None, detail: None },
         generation: 1,
         desired_version: Some(7),
         reported_version: Some(12),
@@ -73,11 +67,8 @@ fn status(modules: Vec<ModuleStatus>) -> Status {
 fn mixed() -> Status {
     let mut good = module("thermostat", HubState::Connected, HubReason::Ok);
     good.handlers = vec![handler("hvac", Some(6), 500), handler("fan", Some(7), 200)];
-    good.quarantined = vec![Quarantined {
-        key: "big".to_owned(),
-        status: 400,
-        message: "too long".to_owned(),
-    }];
+    good.quarantined =
+        vec![Quarantined { key: "big".to_owned(), status: 400, message: "too long".to_owned() }];
     good.pending = PendingStatus { keys: 2, bytes: 31 };
     let mut late = module("meter", HubState::Disconnected, HubReason::Network);
     late.hub.detail = Some("no route to host".to_owned());
@@ -121,19 +112,10 @@ Problems
 #[test]
 fn colours_change_nothing_but_colours() {
     let coloured = page(&mixed(), now(), true);
-    assert!(
-        coloured.contains("\u{1b}[32mconnected   \u{1b}[0m"),
-        "{coloured}"
-    );
+    assert!(coloured.contains("\u{1b}[32mconnected   \u{1b}[0m"), "{coloured}");
     assert!(coloured.contains("\u{1b}[31mdisabled"), "{coloured}");
     let mut plain = coloured;
-    for code in [
-        "\u{1b}[0m",
-        "\u{1b}[1m",
-        "\u{1b}[31m",
-        "\u{1b}[32m",
-        "\u{1b}[33m",
-    ] {
+    for code in ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m"] {
         plain = plain.replace(code, "");
     }
     // The heads' last blanks are inside their colour.
@@ -160,23 +142,14 @@ fn no_line_is_wider_than_80_columns() {
     status.storage.writable = false;
     status.storage.problem = Some("disk full ".repeat(20));
     for line in page(&status, now(), false).lines() {
-        assert!(
-            line.chars().count() <= WIDTH,
-            "{} columns: {line}",
-            line.chars().count()
-        );
+        assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
     }
 }
 
 #[test]
 fn the_same_trouble_of_many_modules_is_told_once() {
-    let modules = (1..=20).map(|n| {
-        module(
-            &format!("m{n:02}"),
-            HubState::Disconnected,
-            HubReason::Network,
-        )
-    });
+    let modules =
+        (1..=20).map(|n| module(&format!("m{n:02}"), HubState::Disconnected, HubReason::Network));
     let page = page(&status(modules.collect()), now(), false);
     let problems = page.split("Problems\n").nth(1).expect("problems");
     assert_eq!(
@@ -205,9 +178,6 @@ fn text_from_elsewhere_cannot_steer_the_terminal() {
     let mut evil = module("m\u{1b}[2J", HubState::Disconnected, HubReason::HubError);
     evil.hub.detail = Some("a\nb\u{1b}]0;x\u{7}".to_owned());
     let page = page(&status(vec![evil]), now(), false);
-    assert!(
-        !page.chars().any(|char| char.is_control() && char != '\n'),
-        "{page:?}"
-    );
+    assert!(!page.chars().any(|char| char.is_control() && char != '\n'), "{page:?}");
     assert!(page.contains("hub_error: a b"), "{page}");
 }

@@ -88,15 +88,9 @@ mod tests {
 
     #[test]
     fn lines_break_between_words_and_keep_to_the_width() {
-        assert_eq!(
-            wrapped("one two three", "- ", "  ", 9),
-            ["- one two", "  three"]
-        );
+        assert_eq!(wrapped("one two three", "- ", "  ", 9), ["- one two", "  three"]);
         assert_eq!(wrapped("", "- ", "  ", 9), ["- "]);
-        assert_eq!(
-            wrapped("a abcdefghij", "- ", "  ", 6),
-            ["- a", "  abcd", "  efgh", "  ij"]
-        );
+        assert_eq!(wrapped("a abcdefghij", "- ", "  ", 6), ["- a", "  abcd", "  efgh", "  ij"]);
         assert_eq!(wrapped("abcd", "- ", "  ", 6), ["- abcd"]);
     }
 }

@@ -32,10 +32,7 @@ impl Ran {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.stdout, "", "{self:?}");
         assert_eq!(self.stderr.lines().count(), 1, "{self:?}");
-        self.stderr
-            .trim_end()
-            .strip_prefix("modtwinctl: ")
-            .expect("the program's name first")
+        self.stderr.trim_end().strip_prefix("modtwinctl: ").expect("the program's name first")
     }
 
     /// Standard output of a run that succeeded in silence.
@@ -49,11 +46,7 @@ impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         let code = output.status.code();
-        Self {
-            code,
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 }
 
@@ -72,18 +65,13 @@ pub fn modtwinctl(socket: &Path, arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub fn run(socket: &Path, arguments: &[&str]) -> Ran {
-    modtwinctl(socket, arguments)
-        .output()
-        .expect("the program starts")
-        .into()
+    modtwinctl(socket, arguments).output().expect("the program starts").into()
 }
 
 /// Runs the program to its end with `input` on standard input.
 pub fn run_with_input(socket: &Path, arguments: &[&str], input: &str) -> Ran {
-    let mut child = modtwinctl(socket, arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
+    let mut child =
+        modtwinctl(socket, arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("piped");
     // The program may end before it has read everything.
     let _ended = stdin.write_all(input.as_bytes());
@@ -97,41 +85,26 @@ pub struct Background(Option<Child>);
 impl Background {
     /// Starts the program.
     pub fn start(socket: &Path, arguments: &[&str]) -> Self {
-        Self(Some(
-            modtwinctl(socket, arguments)
-                .spawn()
-                .expect("the program starts"),
-        ))
+        Self(Some(modtwinctl(socket, arguments).spawn().expect("the program starts")))
     }
 
     /// Sends SIGTERM and waits for the end.
     pub fn terminate(mut self) -> Ran {
         let child = self.0.take().expect("it runs");
         let id = i32::try_from(child.id()).expect("a process id");
-        nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(id),
-            nix::sys::signal::Signal::SIGTERM,
-        )
-        .expect("it still runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)
+            .expect("it still runs");
         child.wait_with_output().expect("the program ends").into()
     }
 
     /// Waits for the end.
     pub fn finish(mut self) -> Ran {
-        self.0
-            .take()
-            .expect("it runs")
-            .wait_with_output()
-            .expect("the program ends")
-            .into()
+        self.0.take().expect("it runs").wait_with_output().expect("the program ends").into()
     }
 
     /// Standard output, to be read while the program runs.
     pub fn stdout(&mut self) -> std::process::ChildStdout {
-        self.0
-            .as_mut()
-            .and_then(|child| child.stdout.take())
-            .expect("piped")
+        self.0.as_mut().and_then(|child| child.stdout.take()).expect("piped")
     }
 }
 
@@ -148,10 +121,7 @@ impl Drop for Background {
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "waited in vain until {what}"
-        );
+        assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
         // Polls: `condition`, for 20 s.
         std::thread::sleep(Duration::from_millis(10));
     }

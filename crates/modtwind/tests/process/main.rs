@@ -2,7 +2,6 @@
 //! it ends, and what a reload does to running modules.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test says by a panic that it failed"
 )]

@@ -130,3 +130,154 @@ async fn a_disabled_module_recovers_when_its_certificate_is_replaced() -> Story 
     assert_eq!(module(&status, "m01")?.reconnects, 0, "the neighbour was disturbed");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_module_taken_out_and_put_back_goes_on_where_it_was() -> Story {
+    let mut stage = Stage::start(MODTWIND, 2).await?;
+    let version = stage.change("m02", json!({"n": 1})).await?;
+    stage.watch("m02").await?.wait_version(version).await?;
+    stage.gateway.remove_module("m02");
+    stage.gateway.write_config()?;
+    assert_eq!(reloaded(&stage).await?, 1);
+    assert!(stage.client().snapshot("m02").await.is_err());
+    stage.gateway.add_module("m02", &Gateway::certificate_lines("m02"));
+    stage.gateway.write_config()?;
+    assert_eq!(reloaded(&stage).await?, 2);
+    let mut spectator = stage.watch("m02").await?;
+    spectator.wait_version(version).await?;
+    stage.gateway.wait_connected(2).await?;
+    assert_eq!(stage.client().snapshot("m02").await?.generation, 1);
+    Ok(())
+}
+
+/// Reloads, be it that the daemon has noticed the change by itself already; returns how many
+/// modules there are.
+async fn reloaded(stage: &Stage) -> anyhow::Result<usize> {
+    stage.client().reload().await?;
+    Ok(stage.client().modules().await?.modules.len())
+}
+
+#[tokio::test]
+async fn a_change_of_the_hub_section_reconnects_all_and_ends_no_stream() -> Story {
+    let mut stage = Stage::start(MODTWIND, 3).await?;
+    let mut spectator = stage.watch("m01").await?;
+    stage.report("m01", json!({"kept": true})).await?;
+    stage.gateway.hub_options = "retry-delay = \"30ms\"\nkeep-alive = \"60s\"\n".to_owned();
+    stage.gateway.write_config()?;
+    stage.client().reload().await?;
+    stage.gateway.wait_connected(3).await?;
+    let version = stage.change("m01", json!({"n": 1})).await?;
+    spectator.wait_version(version).await?;
+    stage.wait_reported("m01", |found| found["kept"] == true).await?;
+    for id in ["m01", "m02", "m03"] {
+        assert_eq!(stage.count(id, "connects").await?, 2, "{id}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_disturbs_nobody_and_counts_at_the_next_connect() -> Story {
+    let stage = Stage::start(MODTWIND, 1).await?;
+    let expires = |status: &modtwin_api::Status| {
+        status.modules[0].credential.as_ref().and_then(|credential| credential.expires)
+    };
+    let before = expires(&stage.client().status().await?);
+    // Validity is counted in seconds from now: a later second tells the two apart.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let authority = stage.hub.authority()?;
+    stage.gateway.certify("m01", &authority, KeyKind::Rsa2048, Validity::Good)?;
+    stage.client().reload().await?;
+    let status = stage.client().status().await?;
+    assert_eq!(
+        (status.modules[0].reconnects, status.modules[0].hub.state),
+        (0, HubState::Connected)
+    );
+    stage.client().reconnect("m01").await?;
+    let status = stage
+        .gateway
+        .wait_for("the new certificate in use", |status| {
+            status.modules[0].reconnects == 1 && status.modules[0].hub.state == HubState::Connected
+        })
+        .await?;
+    assert!(expires(&status) > before, "{before:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_certificate_that_vanishes_disables_at_the_next_connect_and_heals() -> Story {
+    let mut stage = Stage::start(MODTWIND, 2).await?;
+    let certificate = stage.gateway.folder().join("m01.pem");
+    let aside = stage.gateway.folder().join("m01.aside");
+    for _ in 0..2 {
+        std::fs::rename(&certificate, &aside)?;
+        stage.fault("drop", "m01", json!({})).await?;
+        stage
+            .gateway
+            .wait_for("the module to be disabled", |status| {
+                status.modules[0].hub.state == HubState::Disabled
+                    && status.modules[0].hub.reason == HubReason::Config
+            })
+            .await?;
+        std::fs::rename(&aside, &certificate)?;
+        stage.gateway.wait_connected(2).await?;
+    }
+    Ok(())
+}
+
+/// How fleet tools put new certificates in place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Rollout {
+    /// The folder's name is a symbolic link that is swapped.
+    Link,
+    /// The folder is moved away and another takes its name.
+    Folder,
+}
+
+#[tokio::test]
+async fn certificates_that_come_with_a_new_folder_are_noticed() -> Story {
+    for rollout in [Rollout::Link, Rollout::Folder] {
+        let mut stage = Stage::build(MODTWIND, 0).await?;
+        // With this base bad files are looked at once a minute: noticing is quicker.
+        stage.gateway.hub_options = "retry-delay = \"1s\"\n".to_owned();
+        let authority = stage.hub.authority()?;
+        // Not beside the config, whose folder is watched anyhow.
+        let folder = stage.gateway.folder().join("pki");
+        std::fs::create_dir(&folder)?;
+        stage.service.create_module_by_authority(DEVICE, "m01").await?;
+        for (version, validity) in [("v1", Validity::Expired), ("v2", Validity::Good)] {
+            stage.gateway.certify("m01", &authority, KeyKind::EcP256, validity)?;
+            std::fs::create_dir(folder.join(version))?;
+            for file in ["m01.pem", "m01.key"] {
+                let made = stage.gateway.folder().join(file);
+                std::fs::rename(made, folder.join(version).join(file))?;
+            }
+        }
+        let place = |version: &str, name: &str| match rollout {
+            Rollout::Link => std::os::unix::fs::symlink(folder.join(version), folder.join(name)),
+            Rollout::Folder => std::fs::rename(folder.join(version), folder.join(name)),
+        };
+        place("v1", "certs")?;
+        stage.gateway.add_module(
+            "m01",
+            "certificate = \"pki/certs/m01.pem\"\nprivate-key = \"pki/certs/m01.key\"\n",
+        );
+        stage.start_daemon().await?;
+        stage
+            .gateway
+            .wait_for("the expired one to be disabled", |status| {
+                status.modules[0].hub.reason == HubReason::ExpiredCredential
+            })
+            .await?;
+        let began = std::time::Instant::now();
+        if rollout == Rollout::Folder {
+            std::fs::rename(folder.join("certs"), folder.join("old"))?;
+            place("v2", "certs")?;
+        } else {
+            place("v2", "next")?;
+            std::fs::rename(folder.join("next"), folder.join("certs"))?;
+        }
+        stage.gateway.wait_connected(1).await?;
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{rollout:?}");
+    }
+    Ok(())
+}

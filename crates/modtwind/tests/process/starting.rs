@@ -46,8 +46,12 @@ fn a_bad_file_ends_with_78_and_every_problem_in_print() {
     );
     assert_eq!(output.status.code(), Some(78), "{words}");
     for expected in [
-        "modtwind.toml:2: hub.hostnam", "did you mean hostname", "modtwind.toml:4: hub.port",
-        "socket.colour", "private-key", "m01",
+        "modtwind.toml:2: hub.hostnam",
+        "did you mean hostname",
+        "modtwind.toml:4: hub.port",
+        "socket.colour",
+        "private-key",
+        "m01",
     ] {
         assert!(words.contains(expected), "expected {expected:?} in:\n{words}");
     }

@@ -74,7 +74,8 @@ async fn readers_that_never_read_hold_up_nobody_and_cost_little() -> Story {
     // Whoever wakes hears the newest version, in few events, each higher than the last.
     let newest = spectator.look(|seen| seen.version()).unwrap();
     let sleeper = sleepers.swap_remove(0);
-    let (versions, last) = tokio::task::spawn_blocking(move || read_until(sleeper, newest)).await??;
+    let (versions, last) =
+        tokio::task::spawn_blocking(move || read_until(sleeper, newest)).await??;
     assert_eq!(last["desired"]["n"], json!(1000 + CHANGES - 1));
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
     assert!(versions.len() < usize::try_from(CHANGES)? / 4, "{} events", versions.len());
@@ -98,7 +99,7 @@ fn read_until(stream: UnixStream, newest: u64) -> anyhow::Result<(Vec<u64>, Valu
 }
 
 #[tokio::test]
-async fn a_burst_reaches_a_reader_as_few_events_with_the_newest_values() -> Story {
+async fn a_burst_ends_with_the_newest_values_of_every_key() -> Story {
     let mut stage = Stage::start(MODTWIND, 1).await?;
     let mut spectator = stage.watch(M).await?;
     let mut version = 0;
@@ -107,7 +108,11 @@ async fn a_burst_reaches_a_reader_as_few_events_with_the_newest_values() -> Stor
     }
     spectator.wait_version(version).await?;
     spectator.look(|seen| {
-        assert_eq!(seen.desired.as_ref().unwrap()["n"], json!(499));
+        let desired = seen.desired.as_ref().unwrap();
+        assert_eq!(desired["n"], json!(499));
+        for n in 0..10 {
+            assert_eq!(desired[&format!("k{n}")], json!(490 + n));
+        }
         assert!(seen.complaints.is_empty());
     });
     Ok(())

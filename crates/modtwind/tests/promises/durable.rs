@@ -31,7 +31,8 @@ async fn a_report_killed_between_stored_and_the_hubs_answer_arrives() -> Story {
         stage
             .gateway
             .wait_for("nothing to wait for the hub any more", |status| {
-                status.modules[0].pending.keys == 0 && status.modules[0].hub.state == HubState::Connected
+                status.modules[0].pending.keys == 0
+                    && status.modules[0].hub.state == HubState::Connected
             })
             .await?;
     }
@@ -100,7 +101,9 @@ async fn everything_stored_survives_many_kills_at_random_moments() -> Story {
         stage
             .gateway
             .wait_for("an empty outbox", |status| {
-                status.modules.iter().all(|module| module.pending.keys == 0 && !module.hub.state.eq(&HubState::Connecting))
+                status.modules.iter().all(|module| {
+                    module.pending.keys == 0 && !module.hub.state.eq(&HubState::Connecting)
+                })
             })
             .await?;
         for (n, id) in ["m01", "m02"].iter().enumerate() {
@@ -133,8 +136,7 @@ async fn a_key_that_the_hub_refuses_is_set_aside_and_the_rest_arrives() -> Story
     // The hub's section is nearly full, and the daemon comes not to know: its state is lost while
     // the hub is away. So it takes a report that the hub can't.
     let text = "x".repeat(4000);
-    let filler: Map<String, Value> =
-        (0..7).map(|n| (format!("filler{n}"), json!(text))).collect();
+    let filler: Map<String, Value> = (0..7).map(|n| (format!("filler{n}"), json!(text))).collect();
     stage.report(M, Value::Object(filler)).await?;
     stage.wait_reported(M, |found| found["filler6"].is_string()).await?;
     stage.kill_daemon()?;
@@ -182,7 +184,9 @@ async fn a_damaged_state_file_is_kept_aside_and_the_twin_fetched_anew() -> Story
     let mut stage = Stage::start(MODTWIND, 2).await?;
     stage.change(M, json!({"n": 1})).await?;
     let mut spectator = stage.watch(M).await?;
-    spectator.wait("the change", |seen| seen.desired.as_ref().is_some_and(|it| it.contains_key("n"))).await?;
+    spectator
+        .wait("the change", |seen| seen.desired.as_ref().is_some_and(|it| it.contains_key("n")))
+        .await?;
     stage.kill_daemon()?;
     let folder = stage.gateway.folder().join("state").join(M);
     for damage in [&b"{\"format\":1,\"gener"[..], b"", b"\xff\x00\x80"] {
@@ -214,7 +218,9 @@ impl SmallDisk {
 
     fn remount(&self, mode: &str) {
         let option = format!("remount,{mode},size=256k");
-        assert!(Command::new("mount").args(["-o", &option]).arg(&self.0).status().unwrap().success());
+        assert!(
+            Command::new("mount").args(["-o", &option]).arg(&self.0).status().unwrap().success()
+        );
     }
 }
 
@@ -256,7 +262,10 @@ async fn a_disk_that_is_full_or_read_only_refuses_reports_and_nothing_else() -> 
         spectator.wait_version(version).await?;
         let snapshot = stage.client().snapshot(M).await?;
         assert!(!snapshot.stale && snapshot.pending.is_empty(), "{snapshot:?}");
-        let status = stage.gateway.wait_for("the status to say so", |status| !status.storage.writable).await?;
+        let status = stage
+            .gateway
+            .wait_for("the status to say so", |status| !status.storage.writable)
+            .await?;
         assert!(status.storage.problem.is_some());
         if trouble == "full" {
             std::fs::remove_file(&filler)?;
@@ -307,5 +316,68 @@ async fn acknowledgements_survive_a_kill() -> Story {
     })
     .await?;
     assert_eq!((applied.handler.as_str(), applied.version, applied.status), ("hvac", version, 200));
+    Ok(())
+}
+
+#[tokio::test]
+async fn offline_the_hubs_word_times_out_and_the_report_stays() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    stage.hub.kill()?;
+    let wait = Wait::Hub { timeout: Duration::from_secs(1) };
+    let late = stage.client().report(M, &object(json!({"late": 1}))?, wait).await.unwrap_err();
+    assert_eq!(late.problem_kind(), Some(ProblemKind::Timeout), "{late}");
+    let snapshot = stage.client().snapshot(M).await?;
+    assert_eq!(snapshot.pending, object(json!({"late": 1}))?);
+    stage.hub.restart().await?;
+    stage.service = stage.hub.service()?;
+    stage.wait_reported(M, |found| found["late"] == 1).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_no_single_patch_can_say_arrives_as_it_was_meant() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    stage.report(M, json!({"a": {"old": 1}, "list": [1, 2, 3], "text": "x"})).await?;
+    stage.wait_reported(M, |found| found["text"] == "x").await?;
+    stage.hub.kill()?;
+    // Deleted, then set anew: what was below must be gone.
+    for patch in [
+        json!({"a": null}),
+        json!({"a": {"new": 1}}),
+        json!({"list": {"not": "a list"}}),
+        json!({"list": [4]}),
+        json!({"text": {"deep": {"deeper": true}}}),
+        json!({"text": {"deep": null}}),
+        json!({"gone": {"never": "there"}}),
+        json!({"gone": null}),
+    ] {
+        stage.report(M, patch).await?;
+    }
+    stage.kill_daemon()?;
+    stage.start_daemon().await?;
+    stage.hub.restart().await?;
+    stage.service = stage.hub.service()?;
+    let expected = json!({"a": {"new": 1}, "list": [4], "text": {}});
+    stage.wait_reported(M, |found| *found == expected).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_keep_their_order_while_the_link_is_cut_again_and_again() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    stage.fault("lose-response", M, json!({"chance": 0.1})).await?;
+    for n in 0..150 {
+        let patch =
+            if n % 3 == 2 { json!({"flag": null, "n": n}) } else { json!({"flag": n, "n": n}) };
+        stage.report(M, patch).await?;
+        if n % 25 == 24 {
+            stage.fault("drop", M, json!({})).await?;
+        }
+    }
+    stage.service.clear_faults().await?;
+    stage.wait_reported(M, |found| *found == json!({"n": 149})).await?;
+    stage.gateway.wait_for("nothing pending", |status| status.modules[0].pending.keys == 0).await?;
+    // And it never went back to an older value.
+    assert_eq!(stage.at_hub(M, "reported").await?, json!({"n": 149}));
     Ok(())
 }

@@ -28,8 +28,7 @@ fn works_at_once(stage: &Stage, after: &str) -> Story {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_of_every_kind_harms_no_other_connection() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
-    let pid = stage.daemon()?.pid();
+    let stage = Stage::start(MODTWIND, 1).await?;
     let socket = stage.gateway.socket();
     let mut state = 88_172_645_463_325_252_u64;
     for _ in 0..100 {
@@ -59,33 +58,20 @@ async fn nonsense_of_every_kind_harms_no_other_connection() -> Story {
     assert_eq!(raw::ask(&socket, "PATCH", &target, Some(&body))?.status, 413);
     works_at_once(&stage, "a huge body")?;
 
-    let lie = format!("PATCH {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n{{");
+    let lie =
+        format!("PATCH {target} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n{{");
     assert_eq!(raw::read_answer(&raw::exchange(&socket, lie.as_bytes())?)?.status, 413);
     works_at_once(&stage, "a body announced as huge")?;
 
     let deep = format!("{}1{}", "{\"a\":".repeat(50_000), "}".repeat(50_000));
-    let head = format!("PATCH {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", deep.len());
+    let head = format!(
+        "PATCH {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        deep.len()
+    );
     let answer = raw::read_answer(&raw::exchange(&socket, format!("{head}{deep}").as_bytes())?)?;
     assert!(matches!(answer.status, 400 | 422), "{answer:?}");
     works_at_once(&stage, "a deep document")?;
 
-    for bad in [json!([1]), json!(null), json!({"a.b": 1}), json!({"a": 9_007_199_254_740_993_i64}), json!({"$x": 1})] {
-        let answer = raw::ask(&socket, "PATCH", &target, Some(&bad))?;
-        assert!(matches!(answer.status, 400 | 422), "{bad}: {answer:?}");
-        assert!(answer.body["kind"].is_string() && answer.body["detail"].is_string());
-    }
-    for (method, path, status) in [
-        ("GET", "/", 404),
-        ("GET", "/v1/modules/../../etc/passwd", 404),
-        ("DELETE", "/v1/health", 405),
-        ("GET", "/v1/modules/m01/watch?since=yesterday", 400),
-        ("GET", "/v1/modules/nobody", 404),
-    ] {
-        assert_eq!(raw::ask(&socket, method, path, None)?.status, status, "{method} {path}");
-    }
-    works_at_once(&stage, "bad requests")?;
-    assert_eq!(stage.daemon()?.pid(), pid);
-    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists(), "the daemon died");
     Ok(())
 }
 
@@ -107,5 +93,60 @@ async fn five_hundred_idle_and_half_open_connections_leave_room_for_a_normal_req
     works_at_once(&stage, "500 connections")?;
     drop(held);
     works_at_once(&stage, "500 connections that left")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_are_refused_each_with_its_status_and_words() -> Story {
+    let stage = Stage::start(MODTWIND, 1).await?;
+    let socket = stage.gateway.socket();
+    let target = format!("/v1/modules/{M}/reported");
+    for bad in [
+        json!([1]),
+        json!(null),
+        json!({"a.b": 1}),
+        json!({"a": 9_007_199_254_740_993_i64}),
+        json!({"$x": 1}),
+    ] {
+        let answer = raw::ask(&socket, "PATCH", &target, Some(&bad))?;
+        assert!(matches!(answer.status, 400 | 422), "{bad}: {answer:?}");
+        assert!(answer.body["kind"].is_string() && answer.body["detail"].is_string());
+    }
+    for (method, path, status) in [
+        ("GET", "/", 404),
+        ("GET", "/v1/modules/../../etc/passwd", 404),
+        ("DELETE", "/v1/health", 405),
+        ("GET", "/v1/modules/m01/watch?since=yesterday", 400),
+        ("GET", "/v1/modules/nobody", 404),
+    ] {
+        assert_eq!(raw::ask(&socket, method, path, None)?.status, status, "{method} {path}");
+    }
+    works_at_once(&stage, "bad requests")?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_without_file_descriptors_serves_again_once_it_has_some() -> Story {
+    let mut stage = Stage::start(MODTWIND, 2).await?;
+    let pid = stage.daemon()?.pid().to_string();
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    let limit = format!("--nofile={0}:{0}", open + 20);
+    let limited = std::process::Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    if !limited.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no prlimit (util-linux)");
+        return Ok(());
+    }
+    let socket = stage.gateway.socket();
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(raw::connect(&socket)?);
+    }
+    // Its links go on, and what it takes it can still write.
+    let version = stage.change(M, json!({"n": 1})).await?;
+    drop(held);
+    works_at_once(&stage, "no file descriptors")?;
+    let mut spectator = stage.watch(M).await?;
+    spectator.wait_version(version).await?;
+    stage.wait_reported(M, |found| found["after"] == "no file descriptors").await?;
     Ok(())
 }

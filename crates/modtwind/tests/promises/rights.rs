@@ -157,7 +157,11 @@ async fn a_handler_sees_and_reports_its_subtree_and_no_more() -> Story {
     let report = "/v1/modules/m01/reported";
     let good = hvac.ask("PATCH", report, Some(&json!({"hvac": {"now": 20.5}})))?;
     assert_eq!(good.status, 202, "{good:?}");
-    for bad in [json!({"lights": {"on": false}}), json!({"hvac": {"now": 1}, "more": 1}), json!({"hvac": null})] {
+    for bad in [
+        json!({"lights": {"on": false}}),
+        json!({"hvac": {"now": 1}, "more": 1}),
+        json!({"hvac": null}),
+    ] {
         let refused = hvac.ask("PATCH", report, Some(&bad))?;
         // The whole subtree is its own, so deleting it is its right.
         let expected = if bad == json!({"hvac": null}) { 202 } else { 403 };
@@ -165,7 +169,9 @@ async fn a_handler_sees_and_reports_its_subtree_and_no_more() -> Story {
     }
     assert_eq!(hvac.ask("GET", "/v1/status", None)?.status, 403);
     assert_eq!(hvac.ask("GET", "/v1/modules/m02", None)?.status, 403);
-    stage.wait_reported(M, |found| found.get("lights").is_none() && found.get("more").is_none()).await?;
+    stage
+        .wait_reported(M, |found| found.get("lights").is_none() && found.get("more").is_none())
+        .await?;
     Ok(())
 }
 
@@ -174,7 +180,10 @@ async fn a_supplementary_group_counts_as_the_rules_say() -> Story {
     let Some(stage) = stage().await? else { return Ok(()) };
     let member = Other { stage: &stage, uid: STRANGER_UID, groups: vec![7, LIGHTS_GID, 9] };
     let snapshot = member.ask("GET", "/v1/modules/m01", None)?;
-    assert_eq!((snapshot.status, &snapshot.body["desired"]), (200, &json!({"lights": {"on": true}})));
+    assert_eq!(
+        (snapshot.status, &snapshot.body["desired"]),
+        (200, &json!({"lights": {"on": true}}))
+    );
     // Watching and reporting are separate rights.
     let body = json!({"lights": {"on": false}});
     let refused = member.ask("PATCH", "/v1/modules/m01/reported", Some(&body))?;
