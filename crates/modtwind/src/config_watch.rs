@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use modtwin_config::drop_in_folder;
@@ -26,7 +27,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct ConfigWatch {
     // Dropping it ends the watch.
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
+    /// What is watched, by name: what the name stands for may be replaced.
+    folders: Arc<BTreeSet<PathBuf>>,
     touched: mpsc::Receiver<()>,
 }
 
@@ -37,31 +40,52 @@ impl ConfigWatch {
     /// request works all the same.
     pub(crate) fn start(config_file: &Path, others: &BTreeSet<PathBuf>) -> Self {
         let (sender, touched) = mpsc::channel(1);
+        let own = [config_file.parent().map(Path::to_path_buf), Some(drop_in_folder(config_file))];
+        let named = |folder: PathBuf| {
+            if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
+        };
+        let folders = own.into_iter().flatten().chain(others.iter().cloned()).map(named);
+        let folders: Arc<BTreeSet<PathBuf>> = Arc::new(folders.collect());
+        let wanted = Arc::clone(&folders);
         let on_event = move |event: notify::Result<Event>| {
-            let reads_only = event.as_ref().is_ok_and(|event| event.kind.is_access());
-            if !reads_only {
+            let is_news = event
+                .as_ref()
+                .map_or(true, |event| !event.kind.is_access() && concerns(&wanted, &event.paths));
+            if is_news {
                 // Full means that the news is on its way already.
                 let _already_told = sender.try_send(());
             }
         };
-        let mut watcher = match notify::recommended_watcher(on_event) {
-            Ok(watcher) => watcher,
+        let watcher = match notify::recommended_watcher(on_event) {
+            Ok(watcher) => Some(watcher),
             Err(error) => {
                 warn!(%error, "can't watch for config changes; reload by request");
-                return Self { _watcher: None, touched };
+                None
             }
         };
-        let own = [config_file.parent().map(Path::to_path_buf), Some(drop_in_folder(config_file))];
-        for folder in own.into_iter().flatten().chain(others.iter().cloned()) {
-            let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-            if !folder.is_dir() {
-                continue;
-            }
-            if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
-                warn!(%error, folder = %folder.display(), "can't watch this folder for changes");
-            }
+        let mut watch = Self { watcher, folders, touched };
+        for (folder, error) in watch.arm() {
+            warn!(%error, folder = %folder.display(), "can't watch this folder for changes");
         }
-        Self { _watcher: Some(watcher), touched }
+        watch
+    }
+
+    /// Watches what the folders' names stand for now, and the folders above them, in which a name
+    /// may come to stand for another. Watching what is watched already changes nothing.
+    fn arm(&mut self) -> Vec<(PathBuf, notify::Error)> {
+        let Some(watcher) = &mut self.watcher else {
+            return Vec::new();
+        };
+        let above = self.folders.iter().filter_map(|folder| folder.parent());
+        let above = above.filter(|folder| !folder.as_os_str().is_empty());
+        let all: BTreeSet<&Path> = self.folders.iter().map(PathBuf::as_path).chain(above).collect();
+        let existing = all.into_iter().filter(|folder| folder.is_dir());
+        existing
+            .filter_map(|folder| {
+                let error = watcher.watch(folder, RecursiveMode::NonRecursive).err()?;
+                Some((folder.to_owned(), error))
+            })
+            .collect()
     }
 
     /// Waits until something changed and it has been quiet since. Cancel-safe, save that the quiet
@@ -73,7 +97,18 @@ impl ConfigWatch {
         let settle = async { while timeout(QUIET, self.touched.recv()).await.is_ok() {} };
         // A folder that never rests is read all the same.
         let _settled_or_busy = timeout(LONGEST_WAIT, settle).await;
+        // What can't be watched was said at the start.
+        let _said_before = self.arm();
     }
+}
+
+/// Whether an event on `paths` may concern `folders`: one of them, or something in one. Without
+/// paths it may be anything.
+fn concerns(folders: &BTreeSet<PathBuf>, paths: &[PathBuf]) -> bool {
+    let one = |path: &PathBuf| {
+        folders.contains(path) || path.parent().is_some_and(|parent| folders.contains(parent))
+    };
+    paths.is_empty() || paths.iter().any(one)
 }
 
 /// What tells one state of a file from another without reading it; symlinks are followed.
@@ -137,6 +172,39 @@ mod tests {
     #[tokio::test]
     async fn a_new_drop_in_is_noticed() {
         notices(|folder| fs::write(folder.join("conf.d/10.toml"), "b").unwrap()).await;
+    }
+
+    /// How fleet tools put a new folder in place: both ways, again and again.
+    #[tokio::test]
+    async fn a_folder_that_is_replaced_is_noticed_each_time() {
+        for is_link in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            fs::create_dir_all(path("etc")).unwrap();
+            let place = |version: u32| {
+                fs::create_dir_all(path(&format!("pki/v{version}"))).unwrap();
+                if is_link {
+                    std::os::unix::fs::symlink(path(&format!("pki/v{version}")), path("pki/next"))
+                        .unwrap();
+                    fs::rename(path("pki/next"), path("pki/live")).unwrap();
+                } else {
+                    let _none_yet =
+                        fs::rename(path("pki/live"), path(&format!("pki/old{version}")));
+                    fs::rename(path(&format!("pki/v{version}")), path("pki/live")).unwrap();
+                }
+            };
+            place(1);
+            let file = path("etc/modtwind.toml");
+            let mut watch = ConfigWatch::start(&file, &BTreeSet::from([path("pki/live")]));
+            for version in 2..5 {
+                place(version);
+                timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+                fs::write(path("pki/live/m01.pem"), "new").unwrap();
+                timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+            }
+            fs::write(path("pki/neighbour"), "of no concern").unwrap();
+            assert!(timeout(QUIET * 2, watch.changed()).await.is_err());
+        }
     }
 
     #[tokio::test]

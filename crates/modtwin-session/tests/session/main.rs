@@ -2,6 +2,13 @@
 //!
 //! Owns what only such a stage can show: hours of waits, ports that panic, disks that hang. What
 //! real MQTT, TLS and processes do is shown by the daemon's own tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic that it failed"
+)]
 
 mod connecting;
 mod crashing;

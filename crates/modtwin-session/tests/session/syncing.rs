@@ -122,3 +122,13 @@ async fn a_version_line_that_begins_anew_is_a_new_generation() {
     assert_eq!(view.generation, 2);
     assert_eq!(desired_at(&rig, 1).await, json!({"n": 1}));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_same_version_with_other_content_is_a_new_generation_too() {
+    let mut rig = Rig::start().await;
+    rig.go_live(json!({"$version": 3, "n": "old"}), json!({"$version": 1})).await;
+    rig.hub.say(lost("the module was deleted and created while nobody looked"));
+    rig.go_live(json!({"$version": 3, "n": "new"}), json!({"$version": 1})).await;
+    assert_eq!(rig.handle.view().generation, 2);
+    assert_eq!(desired_at(&rig, 3).await, json!({"n": "new"}));
+}

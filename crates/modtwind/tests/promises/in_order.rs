@@ -22,7 +22,12 @@ async fn one_stream_rises_through_losses_cuts_new_lives_and_an_outage() -> Story
         }
         match round {
             1 | 3 => stage.fault("drop", M, json!({})).await?,
-            2 => stage.fault("recreate", M, json!({})).await?,
+            2 => {
+                // A new line that overtakes the old one before anybody looks can't be told from it.
+                spectator.wait("some versions", |seen| seen.version() > Some(5)).await?;
+                stage.fault("recreate", M, json!({})).await?;
+                spectator.wait("the new life", |seen| seen.resets == 1).await?;
+            }
             4 => {
                 stage.hub.kill()?;
                 stage.hub.restart().await?;
