@@ -30,8 +30,9 @@ mod wall;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::plan::{Part, Plan};
 
@@ -90,7 +91,14 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let report = runtime.block_on(plan.carry_out())?;
+    let report = runtime.block_on(async {
+        // Whatever ends the measurement, what it holds ends the processes when dropped.
+        tokio::select! {
+            biased;
+            stopped = stop_signal() => Err(stopped.err().unwrap_or_else(|| anyhow!("stopped"))),
+            report = plan.carry_out() => report,
+        }
+    })?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).context("cannot write the report")?;
         terminal::result(&json);
@@ -100,6 +108,15 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     match page {
         Some(page) => page.write(&report.markdown()),
         None => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C, or for a request to end.
+async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch signals")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot catch signals"),
+        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use modtwin_api::{HubReason, HubState, ProblemKind};
 use modtwin_credentials::request::KeyKind;
 use modtwin_testkit::gateway::{DEVICE, Gateway, Validity};
+use modtwin_testkit::patience::{LONG, Look, until};
 use modtwin_testkit::stage::{Stage, module};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -182,8 +183,13 @@ async fn a_renewed_certificate_disturbs_nobody_and_counts_at_the_next_connect() 
         status.modules[0].credential.as_ref().and_then(|credential| credential.expires)
     };
     let before = expires(&stage.client().status().await?);
-    // Validity is counted in seconds from now: a later second tells the two apart.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    // Validity is counted in whole seconds from now: a later one tells the two apart.
+    let began = std::time::Instant::now();
+    until("a later second", LONG, async || {
+        let later = began.elapsed() > std::time::Duration::from_secs(1);
+        Ok(if later { Look::Found(()) } else { Look::NotYet("the same".to_owned()) })
+    })
+    .await?;
     let authority = stage.hub.authority()?;
     stage.gateway.certify("m01", &authority, KeyKind::Rsa2048, Validity::Good)?;
     stage.client().reload().await?;

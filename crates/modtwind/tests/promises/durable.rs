@@ -58,6 +58,7 @@ async fn everything_stored_survives_many_kills_at_random_moments() -> Story {
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
     for round in 0..12 {
         let client = stage.client();
+        let (count, mut counted) = tokio::sync::watch::channel(0);
         let reporter = tokio::spawn(async move {
             // What was answered as stored, in order; the last one asked for may be stored or not.
             let mut stored = Vec::new();
@@ -70,13 +71,17 @@ async fn everything_stored_survives_many_kills_at_random_moments() -> Story {
                 let patch = object(patch).unwrap();
                 let id = ["m01", "m02"][module];
                 match client.report(id, &patch, Wait::Stored).await {
-                    Ok(_) => stored.push((module, patch)),
+                    Ok(_) => {
+                        stored.push((module, patch));
+                        count.send_replace(stored.len() as u64);
+                    }
                     Err(_) => return (stored, (module, patch)),
                 }
             }
             unreachable!("there are enough numbers");
         });
-        tokio::time::sleep(Duration::from_millis(30 + dice.below(250))).await;
+        let moment = 3 + dice.below(100);
+        counted.wait_for(|count| *count >= moment).await?;
         stage.kill_daemon()?;
         let (stored, (module, perhaps)) = reporter.await?;
         for (module, patch) in stored {
