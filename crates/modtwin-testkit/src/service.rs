@@ -17,6 +17,8 @@ use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
 use modtwin_credentials::{ConnectionString, SasToken, Secret};
 use openssl::ssl::{SslConnector, SslMethod};
+use openssl::x509::X509;
+use openssl::x509::store::{X509Store, X509StoreBuilder};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -58,7 +60,7 @@ impl Service {
             .token;
         let mut connector =
             SslConnector::builder(SslMethod::tls_client()).context("cannot set up TLS")?;
-        connector.set_ca_file(ca).with_context(|| format!("cannot read `{}`", ca.display()))?;
+        connector.set_cert_store(authorities(ca)?);
         Ok(Self {
             address,
             host: host.to_owned(),
@@ -316,6 +318,18 @@ impl Service {
         tokio::spawn(connection);
         Ok(sender)
     }
+}
+
+/// A store with the authorities of a PEM file and nobody else: the connector's own begins with the
+/// system's.
+fn authorities(pem: &Path) -> anyhow::Result<X509Store> {
+    let read = || format!("cannot read `{}`", pem.display());
+    let text = std::fs::read(pem).with_context(read)?;
+    let mut store = X509StoreBuilder::new().context("cannot set up TLS")?;
+    for authority in X509::stack_from_pem(&text).with_context(read)? {
+        store.add_cert(authority).with_context(read)?;
+    }
+    Ok(store.build())
 }
 
 fn module_path(device: &str, module: &str) -> String {

@@ -116,8 +116,8 @@ fn requests_are_on_the_topics_the_hub_listens_to() {
 
 proptest! {
     #[test]
-    fn decoding_is_total(tail in ".{0,60}", payload in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4) {
-        let prefix = [ANSWER_PREFIX, DESIRED_PREFIX, "$iothub/twin/res/200/?$rid=1", ""][kind as usize];
+    fn decoding_is_total(tail in ".{0,60}", payload in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4_usize) {
+        let prefix = [ANSWER_PREFIX, DESIRED_PREFIX, "$iothub/twin/res/200/?$rid=1", ""][kind];
         let _any_outcome = decode(&format!("{prefix}{tail}"), &payload);
     }
 

@@ -8,6 +8,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SndBuf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -142,6 +144,10 @@ impl Acceptor {
         let user = peer.uid();
         match self.exceeded(&peer) {
             None => {
+                // Best effort: with the usual size everything else works the same.
+                if let Err(failure) = setsockopt(&stream, SndBuf, &SEND_BUFFER) {
+                    debug!(error = %failure, "cannot keep the kernel's send buffer small");
+                }
                 let stopping = self.stopping.subscribe();
                 let task = connection::serve(Arc::clone(&self.shared), stream, peer, stopping);
                 let id = self.tasks.spawn(task).id();
@@ -214,6 +220,10 @@ impl Acceptor {
     }
 }
 
+/// What the kernel may keep for a peer that does not read, in bytes; it takes twice as much
+/// (socket(7), `SO_SNDBUF`). Little, because events that wait there can't be merged any more: the
+/// usual 208 KiB hold hundreds of small ones, which a slow reader would hear one by one, late.
+const SEND_BUFFER: usize = 4096;
 /// Connections kept for those who may do everything, so that handlers can't lock an operator out.
 const RESERVED: usize = 32;
 /// Over-limit peers that are told so at once; the others just see their connection closed.

@@ -82,6 +82,25 @@ async fn readers_that_never_read_hold_up_nobody_and_cost_little() -> Story {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_changes_do_not_pile_up_for_a_reader_that_sleeps() -> Story {
+    const CHANGES: u64 = 200;
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let mut spectator = stage.watch(M).await?;
+    let sleeper = watch_unread(&stage)?;
+    // All of them together are smaller than what a socket usually takes unread.
+    let mut newest = 0;
+    for n in 0..CHANGES {
+        newest = stage.change(M, json!({"n": n})).await?;
+        spectator.wait_version(newest).await?;
+    }
+    let (versions, last) =
+        tokio::task::spawn_blocking(move || read_until(sleeper, newest)).await??;
+    assert_eq!(last["desired"], json!({"n": CHANGES - 1}));
+    assert!(versions.len() < 20, "told later and later: {versions:?}");
+    Ok(())
+}
+
 /// The versions told until `newest` comes, and the event that told it.
 fn read_until(stream: UnixStream, newest: u64) -> anyhow::Result<(Vec<u64>, Value)> {
     let mut versions = Vec::new();

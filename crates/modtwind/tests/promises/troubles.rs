@@ -141,7 +141,13 @@ async fn a_slow_hub_is_waited_for_and_keeps_its_connection() -> Story {
     let mut spectator = stage.watch(M).await?;
     stage.fault("delay", M, json!({"delay": "700ms"})).await?;
     stage.client().reconnect(M).await?;
-    stage.gateway.wait_connected(2).await?;
+    stage
+        .gateway
+        .wait_for("the slow session", |status| {
+            let module = &status.modules[0];
+            module.reconnects == 1 && module.hub.state == HubState::Connected
+        })
+        .await?;
     let connects = stage.count(M, "connects").await?;
     let version = stage.change(M, json!({"slow": true})).await?;
     spectator.wait_version(version).await?;
