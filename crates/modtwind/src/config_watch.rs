@@ -31,6 +31,8 @@ pub(crate) struct ConfigWatch {
     /// What is watched, by name: what the name stands for may be replaced.
     folders: Arc<BTreeSet<PathBuf>>,
     touched: mpsc::Receiver<()>,
+    /// Something changed, and it has not been quiet since.
+    unsettled: bool,
 }
 
 impl ConfigWatch {
@@ -63,7 +65,7 @@ impl ConfigWatch {
                 None
             }
         };
-        let mut watch = Self { watcher, folders, touched };
+        let mut watch = Self { watcher, folders, touched, unsettled: false };
         for (folder, error) in watch.arm() {
             warn!(%error, folder = %folder.display(), "can't watch this folder for changes");
         }
@@ -91,12 +93,14 @@ impl ConfigWatch {
     /// Waits until something changed and it has been quiet since. Cancel-safe, save that the quiet
     /// moment begins anew.
     pub(crate) async fn changed(&mut self) {
-        if self.touched.recv().await.is_none() {
+        if !self.unsettled && self.touched.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+        self.unsettled = true;
         let settle = async { while timeout(QUIET, self.touched.recv()).await.is_ok() {} };
         // A folder that never rests is read all the same.
         let _settled_or_busy = timeout(LONGEST_WAIT, settle).await;
+        self.unsettled = false;
         // What can't be watched was said at the start.
         let _said_before = self.arm();
     }
@@ -158,6 +162,17 @@ mod tests {
     #[tokio::test]
     async fn a_write_is_noticed() {
         notices(|folder| fs::write(folder.join("modtwind.toml"), "b").unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_change_is_not_forgotten_by_whoever_is_interrupted_while_it_settles() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("modtwind.toml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = ConfigWatch::start(&file, &BTreeSet::new());
+        fs::write(&file, "b").unwrap();
+        assert!(timeout(QUIET / 2, watch.changed()).await.is_err());
+        timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
     }
 
     #[tokio::test]
