@@ -243,6 +243,7 @@ impl<'a> Driver<'a> {
 
     /// The session has stopped; what it has not saved yet is saved now.
     async fn finish(mut self) {
+        self.ends.refuse_commands().await;
         let deadline = Instant::now() + LAST_SAVE;
         while self.session.is_unsaved() {
             let job = tokio::select! {

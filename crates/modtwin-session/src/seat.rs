@@ -75,6 +75,15 @@ pub(crate) struct Ends {
     pub(crate) connects: u64,
 }
 
+impl Ends {
+    /// Closes the queue, because nobody takes commands any more: whoever waits for one, or sends
+    /// one, hears that at once.
+    pub(crate) async fn refuse_commands(&mut self) {
+        self.commands.close();
+        while self.commands.recv().await.is_some() {}
+    }
+}
+
 /// A module's place; run it until it is told to stop, and again should it panic.
 #[derive(Debug, Clone)]
 pub struct Seat {
@@ -97,10 +106,11 @@ impl Seat {
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
 
-    /// Shows that the module's task has crashed too often to be started again. Returns at once
-    /// where the task still runs.
-    pub fn show_given_up(&self, detail: &str) {
-        if let Ok(ends) = self.ends.try_lock() {
+    /// Shows that the module's task has crashed too often to be started again; whoever waits for it
+    /// hears that it has ended. Returns at once where the task still runs.
+    pub async fn show_given_up(&self, detail: &str) {
+        if let Ok(mut ends) = self.ends.try_lock() {
+            ends.refuse_commands().await;
             ends.view.send_modify(|view| {
                 let hub = &mut Arc::make_mut(view).hub;
                 hub.state = HubState::Disabled;

@@ -195,7 +195,7 @@ impl Supervisor {
             }
             None => {
                 let module = unit.module.id.clone();
-                match unit.crashed(Instant::now()) {
+                match unit.crashed(Instant::now()).await {
                     Some(wait) => error!(%module, crashed, ?wait, "session ended, will restart"),
                     None => error!(%module, "session crashed too often, not started again"),
                 }

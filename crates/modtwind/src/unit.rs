@@ -19,6 +19,9 @@ const BUDGET: usize = 5;
 const WINDOW: Duration = Duration::from_secs(600);
 /// The wait before the first restart; doubles with each crash that still counts.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// What status says of a module whose session is not started again.
+const GIVEN_UP: &str = "the session crashed too often and is not started again; restart modtwind, \
+                        and please report this with the log";
 
 /// A module with a session.
 #[derive(Debug)]
@@ -97,14 +100,11 @@ impl Unit {
 
     /// Notes that the task has crashed: says how long to wait before it is started again, or none
     /// where it has crashed too often.
-    pub(crate) fn crashed(&mut self, now: Instant) -> Option<Duration> {
+    pub(crate) async fn crashed(&mut self, now: Instant) -> Option<Duration> {
         let wait = self.crashes.note(now);
         match wait {
             Some(wait) => self.restart_at = Some(now + wait),
-            None => self.seat.show_given_up(
-                "the session crashed too often and is not started again; restart modtwind, and \
-                 please report this with the log",
-            ),
+            None => self.seat.show_given_up(GIVEN_UP).await,
         }
         wait
     }

@@ -6,6 +6,7 @@
 
 mod bench;
 mod bootstrap;
+mod deadline;
 mod demo;
 mod packages;
 mod steps;

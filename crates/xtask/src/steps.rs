@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::deadline::Watchdog;
 use crate::terminal;
 use crate::totals::TestTotals;
+
+/// How long one step may take, builds on a slow machine included.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
 
 /// One command of a run.
 #[derive(Clone, Copy, Debug)]
@@ -68,14 +72,23 @@ fn run_one(root: &Path, step: &Step, totals: &mut TestTotals) -> anyhow::Result<
         .envs(step.environment.iter().copied())
         .current_dir(root)
         .stdin(Stdio::null());
-    if !step.counts_tests {
-        return Ok(command.status().context("cannot run cargo")?.success());
+    if step.counts_tests {
+        command.stdout(Stdio::piped());
     }
-    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo")?;
+    let mut child = command.spawn().context("cannot run cargo")?;
+    let watchdog = Watchdog::watch(child.id(), LIMIT);
     if let Some(output) = child.stdout.take() {
         totals.read_along(output).context("cannot read what cargo says")?;
     }
-    Ok(child.wait().context("cannot wait for cargo")?.success())
+    let passed = child.wait().context("cannot wait for cargo")?.success();
+    if watchdog.has_struck() {
+        terminal::problem(&format!(
+            "{} was killed: it did not end within {} minutes",
+            step.name,
+            LIMIT.as_secs() / 60
+        ));
+    }
+    Ok(passed)
 }
 
 fn summary(outcomes: &[Outcome], totals: &TestTotals, took: Duration) -> ExitCode {

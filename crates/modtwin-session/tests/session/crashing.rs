@@ -89,7 +89,9 @@ async fn a_seat_that_is_given_up_says_so_and_keeps_what_it_knows() {
     rig.hub.panic_at(Place::Disconnect);
     rig.handle.reconnect().await;
     assert!(rig.end().await.unwrap_err().is_panic());
-    rig.give_up("crashed too often");
+    let ticket = rig.report(json!({"for": "nobody"})).await;
+    rig.give_up("crashed too often").await;
+    assert!(rig.told(ticket.stored).await.is_err(), "nobody will take it");
     let view = rig.stands(HubState::Disabled, Reason::HubError).await;
     assert_eq!(view.hub.detail.as_deref(), Some("crashed too often"));
     assert_eq!(view.desired.as_ref().unwrap().version, 3);

@@ -17,7 +17,8 @@ use modtwin_session::seat::{Ports, Seat, SessionConfig};
 use modtwin_session::store::{StoreError, StoredTwin, TwinStore};
 use modtwin_session::view::ModuleView;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::oneshot::error::RecvError;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
@@ -85,8 +86,8 @@ impl Rig {
     }
 
     /// Gives the seat up, as the supervisor does after too many crashes.
-    pub(crate) fn give_up(&self, words: &str) {
-        self.seat.show_given_up(words);
+    pub(crate) async fn give_up(&self, words: &str) {
+        self.seat.show_given_up(words).await;
     }
 
     /// Waits for a view of which `condition` holds.
@@ -103,6 +104,11 @@ impl Rig {
     /// Waits until the session stands so with its hub.
     pub(crate) async fn stands(&self, state: HubState, reason: Reason) -> Arc<ModuleView> {
         self.view_where(|view| (view.hub.state, view.hub.reason) == (state, reason)).await
+    }
+
+    /// Waits for the answer to what was handed in; an error says that whoever owed it is gone.
+    pub(crate) async fn told<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, RecvError> {
+        timeout(FOREVER, answer).await.expect("whoever waits is never told")
     }
 
     /// Hands in a report.

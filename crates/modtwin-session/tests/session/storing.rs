@@ -131,8 +131,21 @@ async fn a_disk_that_never_answers_does_not_stop_the_end() {
         tokio::time::advance(Duration::from_millis(500)).await;
     }
     assert!(rig.is_over(), "the session waits for a dead disk");
-    assert!(ticket.stored.await.is_err(), "nobody may be told that it was stored");
+    assert!(rig.told(ticket.stored).await.is_err(), "nobody may be told that it was stored");
     rig.disk.set(Mood::Good);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_nobody_takes_any_more_is_answered() {
+    let mut rig = Rig::start().await;
+    rig.go_live(json!({"$version": 1}), json!({"$version": 1})).await;
+    // Both wait when the session next looks: it is told to stop first, and takes the report never.
+    rig.stop();
+    let ticket = rig.report(json!({"too": "late"})).await;
+    rig.end().await.unwrap();
+    assert!(rig.told(ticket.stored).await.is_err(), "nobody may be told that it was stored");
+    let refused = rig.handle.report(serde_json::Map::new()).await.unwrap_err();
+    assert_eq!(refused.to_string(), "module `module01` is stopping");
 }
 
 #[tokio::test(start_paused = true)]
