@@ -133,7 +133,7 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
     }
     match (method, segments.as_slice()) {
         ("GET", ["devices"]) => identities::list_devices(hub, call),
-        ("POST", ["devices", "query"]) => query::run(hub, call),
+        ("POST", ["devices", "query"]) => query::run(hub, call).await,
         ("GET", ["devices", device, "modules"]) => identities::list_modules(hub, device),
         ("GET" | "PUT" | "DELETE", ["devices", device]) => {
             identities::device(hub, call, device).await
