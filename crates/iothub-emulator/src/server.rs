@@ -25,8 +25,10 @@ use crate::hub::{self, Hub};
 use crate::method::Calls;
 use crate::policy::Policy;
 use crate::registry::Registry;
+use crate::scenario::Scenario;
 use crate::stats::Stats;
 use crate::store::{Contents, Store, StoreError};
+use crate::throttle::Throttle;
 
 /// Says why an emulator can't start.
 #[derive(Debug, Error)]
@@ -107,9 +109,10 @@ impl Emulator {
             ca: folder.path().join("ca.pem"),
             service_connection_string: connection_string(&config.hostname, &policies),
         };
+        let scenario = config.scenario.clone();
         let hub = Arc::new(hub(config, (policies, registry, store), stopped));
         let line = serde_json::to_string(&facts).unwrap_or_default();
-        let task = tokio::spawn(serve(Arc::clone(&hub), (mqtt, https), acceptor));
+        let task = tokio::spawn(serve(Arc::clone(&hub), (mqtt, https), acceptor, scenario));
         folder.write(FACTS, format!("{line}\n").as_bytes())?;
         Ok(Running { facts, hub, stop, task, folder })
     }
@@ -120,6 +123,7 @@ fn hub(
     (policies, registry, store): (Vec<Policy>, Registry, Store),
     stop: watch::Receiver<bool>,
 ) -> Hub {
+    let longest_shaping = config.rules.longest_shaping;
     Hub {
         hostname: config.hostname,
         rules: config.rules,
@@ -130,6 +134,7 @@ fn hub(
         faults: Faults::new(config.seed),
         events: Events::new(),
         stats: Stats::default(),
+        throttle: Throttle::new(config.tier, longest_shaping),
         calls: Calls::default(),
         link_ids: AtomicU64::new(1),
         stop,
@@ -239,9 +244,15 @@ async fn bind(listen: IpAddr, port: u16) -> Result<(TcpListener, u16), StartErro
     Ok((listener, port))
 }
 
-async fn serve(hub: Arc<Hub>, (mqtt, https): (TcpListener, TcpListener), acceptor: SslAcceptor) {
+async fn serve(
+    hub: Arc<Hub>,
+    (mqtt, https): (TcpListener, TcpListener),
+    acceptor: SslAcceptor,
+    scenario: Scenario,
+) {
     let mut stop = hub.stop.clone();
     let mut connections = JoinSet::new();
+    connections.spawn(scenario.play(Arc::clone(&hub)));
     loop {
         tokio::select! {
             biased;

@@ -9,10 +9,10 @@ use hyper::Response;
 use openssl::x509::X509;
 use serde_json::{Value, json};
 
+use crate::clock::parse_shift;
 use crate::fault::RawFault;
 use crate::http::{self, Body, Call};
 use crate::hub::Hub;
-use crate::identity::IdentityKey;
 use crate::store::Entry;
 
 /// Answers one call of the control API.
@@ -48,28 +48,17 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
 async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
     let order: RawFault =
         serde_json::from_slice(&call.body).map_err(|error| format!("fault: {error}"))?;
-    let fault = hub.faults.add(&order)?;
-    let key = order.key();
-    hub.events.tell(
-        "fault-set",
-        key.as_ref(),
-        || json!({ "kind": fault.kind.name(), "id": fault.id }),
-    );
-    let number = hub.begin(&fault);
+    let order = order.check().map_err(|flaws| {
+        let texts = flaws.iter().map(|flaw| format!("`{}`: {}", flaw.key, flaw.text));
+        texts.collect::<Vec<_>>().join("; ")
+    })?;
+    let (fault, number) = hub.order(order);
     hub.store.wait(number).await;
     Ok(fault.to_json())
 }
 
 fn end_faults(hub: &Hub, id: Option<u64>) -> Value {
-    let ended = hub.faults.end(id);
-    for fault in &ended {
-        hub.events.tell(
-            "fault-ended",
-            None,
-            || json!({ "kind": fault.kind.name(), "id": fault.id }),
-        );
-    }
-    json!({ "ended": ended.len() })
+    json!({ "ended": hub.end_faults(id) })
 }
 
 fn stats(hub: &Hub) -> Value {
@@ -108,18 +97,8 @@ fn shift_clock(hub: &Hub, call: &Call) -> Result<Value, String> {
         .get("shift")
         .and_then(Value::as_str)
         .ok_or("`shift`: expected a text such as \"10m\", \"-1h\" or \"0s\"")?;
-    let (sign, span) = match text.strip_prefix('-') {
-        Some(span) => (-1, span),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let span = humantime::parse_duration(span)
-        .map_err(|error| format!("`shift`: {error}, found `{text}`"))?;
-    let shift = i64::try_from(span.as_millis()).ok().filter(|shift| *shift <= LONGEST_SHIFT_MS);
-    let shift = sign * shift.ok_or("`shift`: at most 50 years")?;
-    hub.clock.set_shift(shift);
-    let now = hub.clock.now().rfc3339();
-    hub.events.tell("clock", None, || json!({ "shift_ms": shift, "now": now }));
-    Ok(json!({ "shift_ms": shift, "now": now }))
+    let shift = parse_shift(text).map_err(|reason| format!("`shift`: {reason}"))?;
+    Ok(hub.shift_clock(shift))
 }
 
 async fn add_authority(hub: &Hub, call: &Call) -> Result<Value, String> {
@@ -145,13 +124,6 @@ fn authorities(hub: &Hub) -> Value {
     names.iter().map(|certificate| json!(format!("{:?}", certificate.subject_name()))).collect()
 }
 
-impl RawFault {
-    fn key(&self) -> Option<IdentityKey> {
-        let (device, module) = self.scope();
-        device.map(|device| IdentityKey { device, module })
-    }
-}
-
 const CALLS: [&str; 9] = [
     "POST faults",
     "GET faults",
@@ -163,4 +135,3 @@ const CALLS: [&str; 9] = [
     "POST cas",
     "GET cas",
 ];
-const LONGEST_SHIFT_MS: i64 = 50 * 366 * 86_400 * 1000;
