@@ -67,6 +67,7 @@ impl Hub {
             let text = "Precondition failed: the twin was changed since its etag was read.";
             return Err(Problem::new(problem::PRECONDITION_FAILED, text));
         }
+        let tags = write.tags.clone();
         let twin = &mut state.record.twin;
         let written = match mode {
             Mode::Patch => twin.patch(write, now)?,
@@ -84,8 +85,9 @@ impl Hub {
                 let body = twin::notification(patch, version).into();
                 link.send(Command::Desired { body, version, after });
             }
-        } else {
-            self.events.tell("tags", Some(&identity.key), || json!({}));
+        }
+        if let Some(tags) = tags {
+            self.events.tell("tags", Some(&identity.key), || json!({ "patch": tags }));
         }
         Ok((state.twin_view(), after))
     }

@@ -165,7 +165,8 @@ impl Reader<'_> {
                 Err(text) => self.problem(key.span().start, text),
             }
         }
-        let place = |name: &str| table.get_key_value(name).map_or(header, |(key, _)| key.span().start);
+        let place =
+            |name: &str| table.get_key_value(name).map_or(header, |(key, _)| key.span().start);
         let mut text = |name: &str| match values.remove(name) {
             Some(Value::String(text)) => Some(text),
             _ => None,
@@ -202,7 +203,10 @@ impl Reader<'_> {
             // Whatever was mistyped may have been the action.
             (None, None, true) if has_other_problems => None,
             _ => {
-                self.problem(header, "expected one of `kind` (a fault), `clock` and `end` in a step");
+                self.problem(
+                    header,
+                    "expected one of `kind` (a fault), `clock` and `end` in a step",
+                );
                 None
             }
         };
@@ -277,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_example_is_read_in_the_order_of_its_times() {
-        let text = include_str!("../scenarios/bad-morning.toml");
+        let text = include_str!("../../../config/emulator/bad-morning.toml");
         let scenario = Scenario::parse(text).expect("legal");
         let times: Vec<u64> = scenario.steps.iter().map(|step| step.at.as_secs()).collect();
         assert_eq!(times, [5, 20, 30, 45, 60]);
@@ -325,7 +329,10 @@ mod tests {
         let text = "[[step]]\nat = \"1s\"\nclock = \"1s\"\n[[step]]\nat = \"1s\"\nclock = \"2s\"\n[[step]]\nat = \"0s\"\nend = \"all\"\n";
         let steps = Scenario::parse(text).expect("legal").steps;
         assert_eq!(steps[0].at, Duration::ZERO);
-        assert_eq!((&steps[1].action, &steps[2].action), (&Action::Clock(1000), &Action::Clock(2000)));
+        assert_eq!(
+            (&steps[1].action, &steps[2].action),
+            (&Action::Clock(1000), &Action::Clock(2000))
+        );
     }
 
     proptest! {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
-use serde::Serialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use crate::authority::Pair;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::Events;
+use crate::facts::{FACTS, Facts};
 use crate::fault::Faults;
 use crate::folder::{Folder, FolderError};
 use crate::hub::{self, Hub};
@@ -56,24 +56,6 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         Self::Store(Box::new(error))
     }
-}
-
-/// Holds what `emulator.json` says.
-#[derive(Clone, Debug, Serialize)]
-pub struct Facts {
-    /// The hub's name.
-    pub hostname: String,
-    /// The address it listens on.
-    pub listen: IpAddr,
-    /// The port of MQTT over TLS.
-    pub mqtt_port: u16,
-    /// The port of HTTPS.
-    pub https_port: u16,
-    /// The CA certificate that clients trust, PEM.
-    pub ca: PathBuf,
-    /// The connection string of the policy `iothubowner`, a secret. Its `HostName` carries no port, as SDKs put it into
-    /// user names and tokens; the port is `https_port`.
-    pub service_connection_string: String,
 }
 
 /// Starts emulators.
@@ -281,6 +263,5 @@ async fn serve(
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
-const FACTS: &str = "emulator.json";
 const POLICIES: &str = "policies.json";
 const DRAIN: Duration = Duration::from_secs(2);

@@ -1,6 +1,8 @@
 //! The control API under `/emulator/v1/`: faults, events, stats, the clock, CA certificates. It asks for no token: the
 //! emulator is a tool for one's own machine.
 
+mod identities;
+mod page;
 mod stream;
 
 use std::sync::Arc;
@@ -14,10 +16,15 @@ use crate::fault::RawFault;
 use crate::http::{self, Body, Call};
 use crate::hub::Hub;
 use crate::store::Entry;
+pub(crate) use page::answer as page;
 
 /// Answers one call of the control API.
 pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
     let segments = call.segments();
+    if is_from_elsewhere(call) {
+        let text = "the page that calls is not the emulator's own";
+        return http::json(403, &json!({ "error": text }));
+    }
     let outcome = match (call.method.as_str(), segments.get(2..).unwrap_or_default()) {
         ("POST", ["faults"]) => add_fault(hub, call).await,
         ("GET", ["faults"]) => {
@@ -29,6 +36,9 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
             Err(_) => Err(format!("fault id: expected a number, found `{id}`")),
         },
         ("GET", ["events"]) => return stream::answer(hub),
+        ("GET", ["identities"]) => Ok(identities::list(hub)),
+        ("GET", ["identities", device]) => identities::twin(hub, device, None),
+        ("GET", ["identities", device, module]) => identities::twin(hub, device, Some(module)),
         ("GET", ["stats"]) => Ok(stats(hub)),
         ("GET", ["clock"]) => Ok(json!({ "now": hub.clock.now().rfc3339() })),
         ("POST", ["clock"]) => shift_clock(hub, call),
@@ -43,6 +53,14 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
         Ok(body) => http::json(200, &body),
         Err(error) => http::json(400, &json!({ "error": error })),
     }
+}
+
+/// Says whether a browser calls for a page of somebody else. Without this, any page in a browser that trusts the
+/// emulator's certificate could order faults: such calls need no permission as long as the answer is not read.
+fn is_from_elsewhere(call: &Call) -> bool {
+    let host = call.header("host").unwrap_or_default();
+    let is_own = |origin: &str| origin.strip_prefix("https://").is_some_and(|own| own == host);
+    call.header("origin").is_some_and(|origin| !is_own(origin))
 }
 
 async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
@@ -85,6 +103,7 @@ fn stats(hub: &Hub) -> Value {
         "desired_notifications": stats.notifications.value(),
         "messages": stats.messages.value(),
         "methods": stats.methods.value(),
+        "throttle": hub.throttle.to_json(hub.clock.now()),
         "modules": by(true),
         "devices": by(false),
     })
@@ -124,7 +143,8 @@ fn authorities(hub: &Hub) -> Value {
     names.iter().map(|certificate| json!(format!("{:?}", certificate.subject_name()))).collect()
 }
 
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
+    "GET identities[/{device}[/{module}]]",
     "POST faults",
     "GET faults",
     "DELETE faults",

@@ -200,7 +200,10 @@ fn unknown_kind(found: &str) -> String {
 /// Finds the name that `found` was probably meant to be.
 pub(crate) fn nearest<'a>(found: &str, names: &[&'a str]) -> Option<&'a str> {
     let scored = names.iter().map(|name| (strsim::damerau_levenshtein(found, name), *name));
-    scored.filter(|(distance, name)| *distance <= name.len().div_ceil(3)).min().map(|(_, name)| name)
+    scored
+        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// Reads a duration such as `10s`.
@@ -215,7 +218,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// The keys of an order.
 pub(crate) const KEYS: [&str; 12] = [
-    "kind", "device", "module", "count", "for", "chance", "side", "code", "status", "ms", "delay", "retry",
+    "kind", "device", "module", "count", "for", "chance", "side", "code", "status", "ms", "delay",
+    "retry",
 ];
 /// Longest time a fault may last or delay.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
@@ -235,7 +239,10 @@ mod tests {
     #[test]
     fn what_is_no_fault_is_refused_with_a_reason() {
         for (order, part) in [
-            (json!({"kind":"meteor"}), "kind: unknown kind `meteor`: expected one of drop, refuse, stall"),
+            (
+                json!({"kind":"meteor"}),
+                "kind: unknown kind `meteor`: expected one of drop, refuse, stall",
+            ),
             (json!({"kind":"drop","module":"m"}), "module: needs `device`"),
             (json!({"kind":"disable","device":"d","module":"m"}), "takes no `module`"),
             (json!({"kind":"drop","count":0}), "count: expected at least 1"),
@@ -245,7 +252,10 @@ mod tests {
             (json!({"kind":"drop","for":"999999999years"}), "at most a year"),
             (json!({"kind":"delay","ms":u64::MAX}), "at most a year"),
             (json!({"kind":"drop","chance":2.0}), "chance: must lie between 0 and 1"),
-            (json!({"kind":"error","side":"dark"}), "side: must be `device` or `service`, found `dark`"),
+            (
+                json!({"kind":"error","side":"dark"}),
+                "side: must be `device` or `service`, found `dark`",
+            ),
         ] {
             let flaws = flaws(order);
             assert!(flaws.len() == 1 && flaws[0].contains(part), "{flaws:?}");
@@ -256,8 +266,10 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_named_at_once() {
         let order = json!({"kind":"rain","module":"m","code":0,"status":1,"chance":-1,"retry":"x","side":"y"});
-        let keys: Vec<String> =
-            flaws(order).iter().filter_map(|flaw| Some(flaw.split_once(':')?.0.to_owned())).collect();
+        let keys: Vec<String> = flaws(order)
+            .iter()
+            .filter_map(|flaw| Some(flaw.split_once(':')?.0.to_owned()))
+            .collect();
         assert_eq!(keys, ["kind", "module", "chance", "code", "status", "retry", "side"]);
     }
 

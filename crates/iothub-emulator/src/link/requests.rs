@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::handle::{Command, Ending};
 use super::session::Session;
 use crate::fault::Kind;
+use crate::message;
 use crate::method::Answer;
 use crate::packet::{Packet, Publish, Will};
 use crate::problem::{self, Problem};
@@ -293,7 +293,7 @@ impl Session {
         if self.hub.strike(Kind::Quota, &self.identity.key).is_some() {
             return Err(Ending::Quota);
         }
-        let mut properties = properties(bag);
+        let mut properties = message::properties(bag);
         if publish.retain {
             properties.insert("mqtt-retain".to_owned(), json!("true"));
         }
@@ -306,7 +306,7 @@ impl Session {
             Some(Request::Telemetry { bag }) => bag,
             _ => "",
         };
-        let mut properties = properties(bag);
+        let mut properties = message::properties(bag);
         properties.insert("iothub-MessageType".to_owned(), json!("Will"));
         self.tell_message(&properties, &will.payload);
     }
@@ -314,12 +314,9 @@ impl Session {
     fn tell_message(&self, properties: &Document, payload: &Bytes) {
         self.hub.stats.messages.up();
         self.identity.counters.messages.fetch_add(1, Ordering::Relaxed);
+        let now = self.hub.clock.now();
         self.hub.events.tell("message", Some(&self.identity.key), || {
-            let (name, body) = match std::str::from_utf8(payload) {
-                Ok(text) => ("body", text.to_owned()),
-                Err(_) => ("body_base64", openssl::base64::encode_block(payload)),
-            };
-            json!({ "properties": properties, "bytes": payload.len(), name: body })
+            message::event(&self.identity.lock().record, properties, payload, now)
         });
     }
 }
@@ -327,18 +324,6 @@ impl Session {
 /// Says whether a client with these subscriptions can be called.
 pub(super) fn takes_methods(subscriptions: &[(String, u8)]) -> bool {
     subscriptions.iter().any(|(filter, _)| filter == topic::METHODS)
-}
-
-/// Reads a property bag: `k=v&k2=v2`, percent-encoded; a key without `=` has no value.
-fn properties(bag: &str) -> Document {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = bag.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| match pair.split_once('=') {
-            Some((key, value)) => (decode(key), json!(decode(value))),
-            None => (decode(pair), Value::Null),
-        })
-        .collect()
 }
 
 /// "at most 5 at a time per identity".

@@ -93,9 +93,11 @@ impl Aggregate {
 }
 
 fn extreme(values: Vec<Value>, wanted: std::cmp::Ordering) -> Option<Value> {
-    values.into_iter().reduce(|best, value| {
-        if order(&value, &best) == Some(wanted) { value } else { best }
-    })
+    values.into_iter().reduce(
+        |best, value| {
+            if order(&value, &best) == Some(wanted) { value } else { best }
+        },
+    )
 }
 
 /// Writes a number without a fraction as a whole one.

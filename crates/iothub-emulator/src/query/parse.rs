@@ -40,7 +40,10 @@ impl Query {
             if let Source::Path(path) = &column.source
                 && !self.group_by.contains(path)
             {
-                return Err(format!("column '{}' must be in group by or be summed up", column.name));
+                return Err(format!(
+                    "column '{}' must be in group by or be summed up",
+                    column.name
+                ));
             }
         }
         Ok(())

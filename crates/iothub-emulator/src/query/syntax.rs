@@ -75,7 +75,11 @@ pub(super) enum Condition {
     Any(Vec<Condition>),
     Not(Box<Condition>),
     Compare(Operand, Comparison, Operand),
-    In { operand: Operand, list: Vec<Value>, is_negated: bool },
+    In {
+        operand: Operand,
+        list: Vec<Value>,
+        is_negated: bool,
+    },
     IsDefined(Path),
     Text(TextTest, Operand, Operand),
     /// A member that is true or false by itself, as `capabilities.iotEdge`.

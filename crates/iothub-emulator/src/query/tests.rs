@@ -61,7 +61,9 @@ fn conditions_hold_or_do_not() {
 
 #[test]
 fn what_is_not_there_is_neither_true_nor_false() {
-    for condition in ["tags.no = 1", "tags.no != 1", "not tags.no = 1", "tags.no > 1", "tags.site > 3"] {
+    for condition in
+        ["tags.no = 1", "tags.no != 1", "not tags.no = 1", "tags.no > 1", "tags.site > 3"]
+    {
         assert!(!fits(condition), "{condition}");
     }
     assert!(fits("tags.no = 1 or status = 'enabled'"), "one part that is true decides");
@@ -97,7 +99,9 @@ fn rows_are_counted_whole_and_by_group() {
         json!([{"site": "a", "n": 2}, {"site": "b", "n": 1}, {"site": "c", "n": 1}])
     );
     assert_eq!(
-        groups("select sum(tags.floor) as s, avg(tags.floor) as m, min(tags.floor) as l, max(tags.floor) as h from devices"),
+        groups(
+            "select sum(tags.floor) as s, avg(tags.floor) as m, min(tags.floor) as l, max(tags.floor) as h from devices"
+        ),
         json!([{"s": 7, "m": 7.0 / 3.0, "l": 1, "h": 4}])
     );
     let none = Query::parse("select count() as n, avg(tags.x) as m from devices").expect("legal");
@@ -147,9 +151,42 @@ fn nesting_has_a_limit_and_length_has_none() {
 
 /// Pieces from which nearly right queries are put together.
 const PIECES: [&str; 36] = [
-    "select", "*", "from", "devices", ".", "modules", "where", "and", "or", "not", "(", ")", "[", "]", ",", "=", "!=",
-    "<", "<=", ">", ">=", "in", "nin", "is_defined", "startswith", "count", "as", "n", "group", "by", "tags", "'x'",
-    "1", "null", "top", "deviceId",
+    "select",
+    "*",
+    "from",
+    "devices",
+    ".",
+    "modules",
+    "where",
+    "and",
+    "or",
+    "not",
+    "(",
+    ")",
+    "[",
+    "]",
+    ",",
+    "=",
+    "!=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "in",
+    "nin",
+    "is_defined",
+    "startswith",
+    "count",
+    "as",
+    "n",
+    "group",
+    "by",
+    "tags",
+    "'x'",
+    "1",
+    "null",
+    "top",
+    "deviceId",
 ];
 
 proptest! {

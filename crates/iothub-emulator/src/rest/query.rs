@@ -29,8 +29,7 @@ pub(super) async fn run(hub: &Hub, call: &Call) -> Outcome {
     let page = read(hub, &query, place, most);
     hub.store.wait(page.written).await;
     let kind = if query.gives_twins() { "Twin" } else { "Raw" };
-    let done =
-        Done::json(Value::Array(page.rows)).with_header("x-ms-item-type", kind.to_owned());
+    let done = Done::json(Value::Array(page.rows)).with_header("x-ms-item-type", kind.to_owned());
     Ok(match page.next {
         Some(next) => done.with_header("x-ms-continuation", next.write()),
         None => done,

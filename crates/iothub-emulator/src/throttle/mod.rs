@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::clock::Moment;
 use crate::stats::Counter;
-pub use tier::{Tier, TierError};
 use tier::Figure;
+pub use tier::{Tier, TierError};
 
 /// Names what is metered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,9 +95,7 @@ impl Tier {
 
     /// Gives a meter's figure.
     pub(super) fn figure(&self, meter: Meter) -> Figure {
-        use Meter::{
-            Connects, MethodBytes, Queries, Registry, Telemetry, TwinReads, TwinUpdates,
-        };
+        use Meter::{Connects, MethodBytes, Queries, Registry, Telemetry, TwinReads, TwinUpdates};
         match (self.kind, meter) {
             (Kind::S3, Registry) => Figure::a_minute(5000),
             (_, Registry) => Figure::a_minute(100),
