@@ -80,14 +80,15 @@ fn text(page: &mut String, paragraphs: &str) {
 }
 
 fn table(page: &mut String, heads: [&str; 3], rows: &[[&str; 3]]) {
-    page.push_str(".TS\ntab(|);\nlb lb lb\nlt lt lx.\n");
+    // Left-aligned: narrow columns can't be filled evenly.
+    page.push_str(".na\n.TS\ntab(|);\nlb lb lb\nlt lt lx.\n");
     let _ = writeln!(page, "{}", heads.join("|"));
     for [first, second, third] in rows {
         let cells = [first, second, third].map(|cell| escaped(cell));
         let [first, second, third] = cells;
         let _ = writeln!(page, "T{{\n{first}\nT}}|T{{\n{second}\nT}}|T{{\n{third}\nT}}");
     }
-    page.push_str(".TE\n");
+    page.push_str(".TE\n.ad\n");
 }
 
 /// Escapes what roff would read as more than a letter.

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod faults;
@@ -12,8 +14,14 @@ mod messages;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod query;
+#[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod scenario;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tiers;
 #[cfg(test)]
 mod twins;

@@ -81,6 +81,14 @@ impl Https {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
+    /// Gets a page's status, headers and text.
+    pub(crate) async fn text(&self, path: &str) -> (u16, HeaderMap, String) {
+        let (parts, body) = self.request("GET", path, &[], String::new()).await.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        (parts.status.as_u16(), parts.headers, text)
+    }
+
     async fn request(
         &self,
         method: &str,
