@@ -8,7 +8,13 @@ mod control;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod errands;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod manual;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
