@@ -231,6 +231,14 @@ impl Hub {
         Err(Problem::new(problem::QUOTA_EXCEEDED, text))
     }
 
+    /// Counts an answer towards the day's quota; without a tier its size is not looked at.
+    pub(crate) fn spend_json(&self, body: Option<&Value>) -> Result<(), Problem> {
+        match body {
+            Some(body) if self.throttle.is_on() => self.spend(body.to_string().len(), None),
+            _ => Ok(()),
+        }
+    }
+
     /// Looks for a fault that hits, takes a strike off it and tells of it.
     pub(crate) fn strike(&self, kind: Kind, key: &IdentityKey) -> Option<Arc<Fault>> {
         let fault = self.faults.strike(kind, key)?;

@@ -173,26 +173,21 @@ impl Reader<'_> {
         };
         let (at, shift, end) = (text("at"), text("clock"), text("end"));
         let at = match at.as_deref().map(fault::duration) {
-            Some(Ok(at)) => at,
+            Some(Ok(at)) => Some(at),
             Some(Err(reason)) => {
                 self.problem(place("at"), format!("`at`: {reason}"));
-                Duration::ZERO
+                None
             }
-            None if table.contains_key("at") => Duration::ZERO,
+            // One of another type has been named already.
+            None if table.contains_key("at") => None,
             None => {
                 self.problem(header, "`at`: expected when the step is to happen, such as \"5s\"");
-                Duration::ZERO
+                None
             }
         };
         let has_other_problems = self.problems.len() > known;
         let action = match (shift, end, values.is_empty()) {
-            (Some(shift), None, true) => match clock::parse_shift(&shift) {
-                Ok(shift) => Some(Action::Clock(shift)),
-                Err(reason) => {
-                    self.problem(place("clock"), format!("`clock`: {reason}"));
-                    None
-                }
-            },
+            (Some(shift), None, true) => self.shift(&shift, place("clock")),
             (None, Some(end), true) => {
                 if end != "all" {
                     self.problem(place("end"), format!("`end`: expected \"all\", found {end:?}"));
@@ -210,7 +205,17 @@ impl Reader<'_> {
                 None
             }
         };
-        action.map(|action| Step { at, action })
+        at.zip(action).map(|(at, action)| Step { at, action })
+    }
+
+    fn shift(&mut self, text: &str, place: usize) -> Option<Action> {
+        match clock::parse_shift(text) {
+            Ok(shift) => Some(Action::Clock(shift)),
+            Err(reason) => {
+                self.problem(place, format!("`clock`: {reason}"));
+                None
+            }
+        }
     }
 
     fn fault(

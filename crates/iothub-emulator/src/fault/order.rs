@@ -125,18 +125,8 @@ impl RawFault {
     /// Names everything that is wrong with it.
     pub(crate) fn check(self) -> Result<Order, Vec<Flaw>> {
         let mut flaws = Vec::new();
+        let kind = self.check_target(&mut flaws);
         let mut flaw = |key, text: String| flaws.push(Flaw { key, text });
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind);
-        if kind.is_none() {
-            flaw("kind", unknown_kind(&self.kind));
-        }
-        if self.module.is_some() && self.device.is_none() {
-            flaw("module", "needs `device`".to_owned());
-        }
-        if kind == Some(Kind::Disable) && (self.device.is_none() || self.module.is_some()) {
-            let text = "`disable` needs `device` and takes no `module`: modules have no status";
-            flaw("kind", text.to_owned());
-        }
         if self.count == Some(0) {
             flaw("count", "expected at least 1, found 0".to_owned());
         }
@@ -187,6 +177,23 @@ impl RawFault {
             }),
             _ => Err(flaws),
         }
+    }
+
+    /// Checks what is to strike, and whom.
+    fn check_target(&self, flaws: &mut Vec<Flaw>) -> Option<Kind> {
+        let mut flaw = |key, text: String| flaws.push(Flaw { key, text });
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == self.kind);
+        if kind.is_none() {
+            flaw("kind", unknown_kind(&self.kind));
+        }
+        if self.module.is_some() && self.device.is_none() {
+            flaw("module", "needs `device`".to_owned());
+        }
+        if kind == Some(Kind::Disable) && (self.device.is_none() || self.module.is_some()) {
+            let text = "`disable` needs `device` and takes no `module`: modules have no status";
+            flaw("kind", text.to_owned());
+        }
+        kind
     }
 }
 

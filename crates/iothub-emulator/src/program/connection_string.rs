@@ -40,7 +40,8 @@ async fn identity(facts: &Facts, order: &ConnectionString, device: &str) -> anyh
         string = format!("{string};ModuleId={module}");
     }
     let name = if order.secondary { "secondaryKey" } else { "primaryKey" };
-    Ok(match found["authentication"]["symmetricKey"][name].as_str() {
+    let key = found.pointer(&format!("/authentication/symmetricKey/{name}"));
+    Ok(match key.and_then(Value::as_str) {
         Some(key) => format!("{string};SharedAccessKey={key}"),
         None => format!("{string};x509=true"),
     })
@@ -64,7 +65,8 @@ async fn find(
         // What is asked of a module of a disabled device is refused, not answered.
         401 => bail!("the hub refuses `{name}`: is its device disabled?"),
         _ => {
-            let text = body["message"].as_str().or(body["Message"].as_str()).unwrap_or_default();
+            let text = body.get("message").or(body.get("Message")).and_then(Value::as_str);
+            let text = text.unwrap_or_default();
             bail!("the hub answered {status} for `{name}`: {text}")
         }
     }

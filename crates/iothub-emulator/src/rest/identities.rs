@@ -195,9 +195,17 @@ fn create(hub: &Hub, key: IdentityKey, written: Written) -> Result<(Value, u64),
     let number = hub.registry.insert(&identity, hub.rules.max_modules, &hub.store);
     let number = number.map_err(|problem| Refused::shaped(problem, shape))?;
     let view = identity.lock().registry_view();
-    let detail = || json!({ "authentication": view["authentication"]["type"] });
-    hub.events.tell("created", Some(&key), detail);
+    hub.events.tell("created", Some(&key), || told(&view));
     Ok((view, number))
+}
+
+/// What the event of an identity write says: no keys.
+fn told(view: &Value) -> Value {
+    let kind = view.pointer("/authentication/type");
+    match view.get("status") {
+        Some(status) => json!({ "authentication": kind, "status": status }),
+        None => json!({ "authentication": kind }),
+    }
 }
 
 fn update(
@@ -221,9 +229,7 @@ fn update(
     let number = identity.save(&mut state, &hub.store);
     let view = state.registry_view();
     drop(state);
-    let detail =
-        || json!({ "authentication": view["authentication"]["type"], "status": view["status"] });
-    hub.events.tell("updated", Some(key), detail);
+    hub.events.tell("updated", Some(key), || told(&view));
     if !is_enabled {
         for member in hub.registry.family(&key.device) {
             hub.cut(&member, Ending::Disabled);

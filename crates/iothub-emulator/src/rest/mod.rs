@@ -133,7 +133,19 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
         _ => return Err(Problem::new(problem::NOT_FOUND, "no such resource").into()),
     }
     meter(hub, call, &segments).await?;
-    match (method, segments.as_slice()) {
+    let done = dispatch(hub, call, &segments).await?;
+    // Reading is paid for by what is read, writing by what is written.
+    if matches!(segments.as_slice(), ["devices", "query"])
+        || (reads && segments.first() == Some(&"twins"))
+    {
+        hub.spend_json(done.body.as_ref())?;
+    }
+    Ok(done)
+}
+
+async fn dispatch(hub: &Hub, call: &Call, segments: &[&str]) -> Outcome {
+    let method = call.method.as_str();
+    match (method, segments) {
         ("GET", ["devices"]) => identities::list_devices(hub, call).await,
         ("POST", ["devices", "query"]) => query::run(hub, call).await,
         ("GET", ["devices", device, "modules"]) => identities::list_modules(hub, device).await,
@@ -184,7 +196,7 @@ async fn meter(hub: &Hub, call: &Call, segments: &[&str]) -> Result<(), Refused>
         _ => (Meter::Registry, 1),
     };
     let wait = hub.meter(meter, amount, key.as_ref())?;
-    if meter != Meter::Registry {
+    if matches!(meter, Meter::TwinUpdates | Meter::MethodBytes) {
         hub.spend(size, key.as_ref())?;
     }
     if !wait.is_zero() {

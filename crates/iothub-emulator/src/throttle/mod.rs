@@ -143,6 +143,11 @@ impl Throttle {
         }))
     }
 
+    /// Says whether a tier was chosen.
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Takes `amount` units of a meter.
     pub(crate) fn take(&self, meter: Meter, amount: u32) -> Verdict {
         let Some(meters) = &self.0 else {

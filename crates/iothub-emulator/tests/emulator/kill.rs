@@ -43,6 +43,19 @@ async fn write_reported(mut client: Client, answered: Arc<Answered>) {
     }
 }
 
+/// Makes the modules and gives their keys.
+async fn create(program: &Program) -> Vec<String> {
+    let mut keys = Vec::new();
+    program.service("PUT", "/devices/gw", json!({})).await;
+    for module in 0..MODULES {
+        let path = format!("/devices/gw/modules/m{module}");
+        let made = program.service("PUT", &path, json!({})).await;
+        let key = made["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key");
+        keys.push(key.to_owned());
+    }
+    keys
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_under_writes_loses_nothing_that_was_answered() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -53,15 +66,7 @@ async fn kill_9_under_writes_loses_nothing_that_was_answered() {
         let string = program.facts["service_connection_string"].as_str().expect("a text");
         let token = service_token(string, now() + 600);
         if round == 0 {
-            program.service("PUT", "/devices/gw", json!({})).await;
-            for module in 0..MODULES {
-                let made = program
-                    .service("PUT", &format!("/devices/gw/modules/m{module}"), json!({}))
-                    .await;
-                let key =
-                    made["authentication"]["symmetricKey"]["primaryKey"].as_str().expect("a key");
-                keys.push(key.to_owned());
-            }
+            keys = create(&program).await;
         }
         let (mut writers, mut answers) = (Vec::new(), Vec::new());
         for (module, key) in keys.iter().enumerate() {

@@ -10,6 +10,8 @@ mod durability;
 #[cfg(test)]
 mod errands;
 #[cfg(test)]
+mod fault_scope;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod kill;
