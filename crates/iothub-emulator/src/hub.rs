@@ -123,20 +123,41 @@ impl Hub {
     }
 
     /// Puts a fault in force, carries out what it does at once, and gives the number to wait for.
-    pub(crate) fn order(&self, order: Order) -> (Arc<Fault>, u64) {
+    pub(crate) fn order(self: &Arc<Self>, order: Order) -> (Arc<Fault>, u64) {
         let fault = self.faults.add(order);
         let detail = || json!({ "kind": fault.kind.name(), "id": fault.id });
         self.events.tell("fault-set", fault.target().as_ref(), detail);
         let number = self.begin(&fault);
+        if fault.has_time() {
+            let (hub, fault) = (Arc::clone(self), Arc::clone(&fault));
+            // Ends by itself: with the fault or with the emulator.
+            tokio::spawn(async move { hub.watch(&fault).await });
+        }
         (fault, number)
+    }
+
+    /// Tells when a fault's time is up.
+    async fn watch(&self, fault: &Fault) {
+        let mut stop = self.stop.clone();
+        let runs_out = tokio::select! {
+            () = stopped(&mut stop) => false,
+            runs_out = self.faults.runs_out(fault) => runs_out,
+        };
+        if runs_out {
+            self.tell_end(fault);
+        }
+    }
+
+    fn tell_end(&self, fault: &Fault) {
+        let detail = || json!({ "kind": fault.kind.name(), "id": fault.id });
+        self.events.tell("fault-ended", fault.target().as_ref(), detail);
     }
 
     /// Ends all faults, or the one with this id, and gives how many.
     pub(crate) fn end_faults(&self, id: Option<u64>) -> usize {
         let ended = self.faults.end(id);
         for fault in &ended {
-            let detail = || json!({ "kind": fault.kind.name(), "id": fault.id });
-            self.events.tell("fault-ended", fault.target().as_ref(), detail);
+            self.tell_end(fault);
         }
         ended.len()
     }

@@ -71,6 +71,10 @@ impl Fault {
         Some(IdentityKey { device, module: self.module.clone() })
     }
 
+    pub(crate) fn has_time(&self) -> bool {
+        self.until.is_some() && !self.is_momentary
+    }
+
     pub(crate) fn is_scoped(&self) -> bool {
         self.device.is_some()
     }
@@ -89,6 +93,11 @@ impl Fault {
     pub(crate) fn is_spent(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
             || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Ends the fault; `false` if it had ended already.
+    fn finish(&self) -> bool {
+        !self.is_over.swap(true, Ordering::AcqRel)
     }
 
     /// Takes one strike off the count; `false` when none is left.
@@ -163,10 +172,25 @@ impl Faults {
                 .partition(|fault| id.is_none_or(|id| id == fault.id));
             (ended, *list) = (go, stay);
         });
-        for fault in &ended {
-            fault.is_over.store(true, Ordering::Release);
-        }
+        ended.retain(|fault| fault.finish());
         ended
+    }
+
+    /// Waits until a fault's time is up; `false` when it was ended before, or has no time.
+    pub(crate) async fn runs_out(&self, fault: &Fault) -> bool {
+        let Some(until) = fault.until else {
+            return false;
+        };
+        let mut changes = self.changes();
+        while !fault.is_spent() {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                _ = changes.changed() => {}
+            }
+        }
+        let is_first = fault.finish();
+        self.change(|_| {});
+        is_first
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Fault>>)) {

@@ -134,3 +134,18 @@ async fn counts_and_times_are_shown_while_a_fault_lasts() {
     assert_eq!(ended.body, json!({"ended": 1}));
     assert_eq!(hub.control("DELETE", "faults/x", Value::Null).await.status, 400);
 }
+
+#[tokio::test]
+async fn the_end_of_a_fault_is_told_once_whatever_ends_it() {
+    let hub = Hub::start().await;
+    let mut events = hub.events().await;
+    let short = hub.fault(json!({"kind": "throttle", "for": "200ms", "device": "gw"})).await;
+    let ended = events.find("fault-ended").await;
+    assert_eq!((&ended["id"], &ended["device"]), (&short["id"], &json!("gw")), "by its time");
+    assert_eq!(hub.control("GET", "faults", Value::Null).await.body, json!([]));
+    let long = hub.fault(json!({"kind": "throttle", "for": "1h"})).await;
+    hub.control("DELETE", "faults", Value::Null).await;
+    assert_eq!(events.find("fault-ended").await["id"], long["id"], "by order");
+    let last = hub.fault(json!({"kind": "error", "for": "200ms"})).await;
+    assert_eq!(events.find("fault-ended").await["id"], last["id"], "and nothing in between");
+}
