@@ -1,25 +1,12 @@
 //! A message from a device or module, as the event stream shows it: what an application put in, what the hub adds,
 //! the body in whatever form a person can read.
 
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::authentication::Authentication;
 use crate::clock::Moment;
 use crate::identity::Record;
 use crate::twin::Document;
-
-/// Reads a property bag: `k=v&k2=v2`, percent-encoded; a key without `=` has no value.
-pub(crate) fn properties(bag: &str) -> Document {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = bag.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| match pair.split_once('=') {
-            Some((key, value)) => (decode(key), json!(decode(value))),
-            None => (decode(pair), Value::Null),
-        })
-        .collect()
-}
 
 /// Builds the event's members: `properties` as they were sent, `system` as an Event Hubs consumer would see it, and
 /// the body as text or base64, and as JSON where its content type says so.
@@ -96,10 +83,11 @@ const NAMES: [(&str, &str); 12] = [
 mod tests {
     use serde_json::json;
 
-    use super::{event, properties};
+    use super::event;
     use crate::authentication::Authentication;
     use crate::clock::Moment;
     use crate::identity::{IdentityKey, Record};
+    use crate::link::properties;
 
     #[test]
     fn a_message_shows_what_was_sent_and_what_the_hub_adds() {

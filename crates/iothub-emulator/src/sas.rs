@@ -104,15 +104,6 @@ impl Token {
     }
 }
 
-/// Makes a token of a policy for the whole hub.
-pub(crate) fn sign(host: &str, key: &str, expiry: u64, policy: &str) -> Option<String> {
-    let resource = utf8_percent_encode(host, PLAIN).to_string();
-    let signature = hmac(&Key::parse(key)?, format!("{resource}\n{expiry}").as_bytes())?;
-    let signature = STANDARD.encode(signature);
-    let signature = utf8_percent_encode(&signature, PLAIN);
-    Some(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={policy}"))
-}
-
 fn decoded(text: &str) -> Option<String> {
     percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned())
 }
@@ -122,6 +113,15 @@ fn hmac(key: &Key, text: &[u8]) -> Option<Vec<u8>> {
     let mut signer = Signer::new(MessageDigest::sha256(), &key).ok()?;
     signer.update(text).ok()?;
     signer.sign_to_vec().ok()
+}
+
+/// Makes a token of a policy for the whole hub.
+pub(crate) fn sign(host: &str, key: &str, expiry: u64, policy: &str) -> Option<String> {
+    let resource = utf8_percent_encode(host, PLAIN).to_string();
+    let signature = hmac(&Key::parse(key)?, format!("{resource}\n{expiry}").as_bytes())?;
+    let signature = STANDARD.encode(signature);
+    let signature = utf8_percent_encode(&signature, PLAIN);
+    Some(format!("SharedAccessSignature sr={resource}&sig={signature}&se={expiry}&skn={policy}"))
 }
 
 /// Letters that stay as they are in URLs.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -293,7 +294,7 @@ impl Session {
         if self.hub.strike(Kind::Quota, &self.identity.key).is_some() {
             return Err(Ending::Quota);
         }
-        let mut properties = message::properties(bag);
+        let mut properties = properties(bag);
         if publish.retain {
             properties.insert("mqtt-retain".to_owned(), json!("true"));
         }
@@ -306,7 +307,7 @@ impl Session {
             Some(Request::Telemetry { bag }) => bag,
             _ => "",
         };
-        let mut properties = message::properties(bag);
+        let mut properties = properties(bag);
         properties.insert("iothub-MessageType".to_owned(), json!("Will"));
         self.tell_message(&properties, &will.payload);
     }
@@ -324,6 +325,18 @@ impl Session {
 /// Says whether a client with these subscriptions can be called.
 pub(super) fn takes_methods(subscriptions: &[(String, u8)]) -> bool {
     subscriptions.iter().any(|(filter, _)| filter == topic::METHODS)
+}
+
+/// Reads a property bag: `k=v&k2=v2`, percent-encoded; a key without `=` has no value.
+pub(crate) fn properties(bag: &str) -> Document {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = bag.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => (decode(key), json!(decode(value))),
+            None => (decode(pair), Value::Null),
+        })
+        .collect()
 }
 
 /// "at most 5 at a time per identity".
