@@ -87,18 +87,20 @@ mod tests {
     use crate::authentication::Authentication;
     use crate::clock::Moment;
     use crate::identity::{IdentityKey, Record};
-    use crate::link::properties;
+    use crate::twin::Document;
+
+    fn sent(pairs: &[(&str, &str)]) -> Document {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect()
+    }
 
     #[test]
     fn a_message_shows_what_was_sent_and_what_the_hub_adds() {
         let key = IdentityKey::module("d", "m");
         let record = Record::fresh(key, Authentication::CertificateAuthority, Moment::NEVER);
-        let bag = properties("a=b%20c&%24.ct=application%2Fjson%3Bcharset%3Dutf-8&$.mid=7&flag");
+        let json = "application/json;charset=utf-8";
+        let bag = sent(&[("a", "b c"), ("$.ct", json), ("$.mid", "7")]);
         let told = event(&record, &bag, br#"{"t":1}"#, Moment::NEVER);
-        assert_eq!(
-            (&told["properties"]["a"], &told["properties"]["flag"]),
-            (&json!("b c"), &json!(null))
-        );
+        assert_eq!(&told["properties"]["a"], "b c");
         assert_eq!((&told["body"], &told["json"]), (&json!("{\"t\":1}"), &json!({"t": 1})));
         for (name, expected) in [
             ("message-id", "7"),
@@ -122,9 +124,9 @@ mod tests {
             Authentication::CertificateAuthority,
             Moment::NEVER,
         );
-        let broken = event(&record, &properties("$.ct=application/json"), b"{", Moment::NEVER);
+        let broken = event(&record, &sent(&[("$.ct", "application/json")]), b"{", Moment::NEVER);
         assert_eq!((&broken["body"], broken.get("json")), (&json!("{"), None));
-        let bytes = event(&record, &properties(""), &[0xff, 0xfe], Moment::NEVER);
+        let bytes = event(&record, &sent(&[]), &[0xff, 0xfe], Moment::NEVER);
         assert_eq!((&bytes["body_base64"], &bytes["bytes"]), (&json!("//4="), &json!(2)));
         assert!(
             bytes.get("body").is_none()
