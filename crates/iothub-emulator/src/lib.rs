@@ -41,6 +41,7 @@ mod stats;
 mod store;
 mod topic;
 mod twin;
+mod websocket;
 
 pub use config::{Config, Rules};
 pub use folder::FolderError;

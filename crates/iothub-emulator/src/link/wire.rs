@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             match self.reader.read_buf(&mut self.input).await {
                 Ok(0) => return Err(Ending::Closed),
                 Ok(_) => {}
-                Err(_) => return Err(Ending::Failed),
+                Err(error) => return Err(Ending::of_read(&error)),
             }
         }
     }

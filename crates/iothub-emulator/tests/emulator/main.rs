@@ -17,3 +17,5 @@ mod rest;
 mod support;
 #[cfg(test)]
 mod twins;
+#[cfg(test)]
+mod websockets;

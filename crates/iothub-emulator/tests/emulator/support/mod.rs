@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod events;
 mod http;
+mod websocket;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,7 @@ pub(crate) use certificates::{Authority, Credential};
 pub(crate) use client::{Client, Login};
 pub(crate) use events::Events;
 pub(crate) use http::{Answer, Https};
+pub(crate) use websocket::{Framing, PATH, Socket};
 
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
