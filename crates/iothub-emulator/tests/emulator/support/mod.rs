@@ -41,7 +41,13 @@ impl Hub {
 
     pub(crate) async fn with(config: Config) -> Self {
         let running = Emulator::start(config).await.expect("the emulator starts");
-        let https = Https::new(running.https_port(), &std::fs::read(running.ca()).expect("the CA"));
+        Self::of(running)
+    }
+
+    /// Tells stories about an emulator that serves already.
+    pub(crate) fn of(running: Running) -> Self {
+        let address = (running.facts().listen, running.https_port()).into();
+        let https = Https::new(address, &std::fs::read(running.ca()).expect("the CA"));
         Self { running, https }
     }
 
