@@ -41,7 +41,8 @@ pub(crate) async fn mqtt(
     }
     match handshake(stream, &acceptor, hub.rules.connect_wait).await {
         Ok(stream) => {
-            let peer = Peer { address: peer.to_string(), chain: client_chain(stream.ssl()) };
+            let chain = client_chain(stream.ssl());
+            let peer = Peer { address: peer.to_string(), transport: "tls", chain };
             Box::pin(link::serve(hub, stream, peer)).await;
         }
         Err(reason) => {
@@ -64,7 +65,8 @@ pub(crate) async fn https(
     let Ok(stream) = handshake(stream, &acceptor, hub.rules.connect_wait).await else {
         return;
     };
-    let peer = Peer { address: peer.to_string(), chain: client_chain(stream.ssl()) };
+    let chain = client_chain(stream.ssl());
+    let peer = Peer { address: peer.to_string(), transport: "websockets", chain };
     let slot = Slot::default();
     answer_calls(&hub, stream, &peer, &slot).await;
     if let Some(upgrade) = slot.take() {

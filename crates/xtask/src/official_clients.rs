@@ -12,16 +12,23 @@ use anyhow::{Context, bail};
 use crate::deadline::Watchdog;
 use crate::{bootstrap, terminal};
 
-/// Says why the stories can't be told here, if they can't: the service SDKs and WebSockets know port 443 alone.
+/// Says why the stories can't be told here, if they can't: the SDKs know ports 443 and 8883 alone.
 pub(crate) fn obstacle() -> Option<&'static str> {
-    // Any address does: whether the port is taken there is no matter of rights.
-    match TcpListener::bind("127.83.0.1:443") {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Some(
-            "this user can't listen on port 443, the only one that the SDKs know \
-             (`sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443`)",
-        ),
-        _ => None,
-    }
+    [443, 8883].into_iter().find_map(|port| {
+        // Nobody listens here but a server that takes every address of the machine.
+        let kind = TcpListener::bind((LONELY, port)).err()?.kind();
+        match kind {
+            ErrorKind::PermissionDenied => Some(
+                "this user can't listen on port 443, which the SDKs insist on \
+                 (`sudo sysctl -w net.ipv4.ip_unprivileged_port_start=443`)",
+            ),
+            ErrorKind::AddrInUse => Some(
+                "a server holds port 443 or 8883 on every address of this machine, \
+                 and the SDKs insist on both",
+            ),
+            _ => None,
+        }
+    })
 }
 
 /// Installs what is missing and runs the stories.
@@ -151,5 +158,7 @@ fn cannot(what: &str, path: &Path) -> String {
     format!("cannot {what} `{}`", path.display())
 }
 
+/// A loopback address that nothing has a reason to use.
+const LONELY: &str = "127.82.113.90";
 const LIMITS: &str = "## What the SDKs can't do by themselves";
 const LONGEST_INSTALLATION: Duration = Duration::from_secs(10 * 60);

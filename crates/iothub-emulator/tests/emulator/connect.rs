@@ -317,6 +317,19 @@ async fn silence_beyond_one_and_a_half_keep_alives_ends_the_link() {
 }
 
 #[tokio::test]
+async fn any_packet_keeps_a_link_alive() {
+    let hub = Hub::start().await;
+    let mut login = hub.token_module("m").await;
+    login.keep_alive = 2;
+    let mut client = hub.connect(&login).await.expect("admitted");
+    for _ in 0..3 {
+        assert!(client.hears_nothing_for(Duration::from_millis(1300)).await, "not closed");
+        client.publish("devices/gw/modules/m/messages/events/", "alive").await;
+    }
+    client.ping().await;
+}
+
+#[tokio::test]
 async fn a_client_without_keep_alive_meets_the_hubs_ceiling() {
     let rules = Rules { longest_silence: Duration::from_millis(300), ..Rules::default() };
     let hub = Hub::with(Config { rules, ..Config::default() }).await;
@@ -388,8 +401,8 @@ async fn foreign_topics_bad_filters_and_qos_2_close_the_link() {
 async fn malformed_and_oversize_packets_close_the_link() {
     let hub = Hub::start().await;
     let login = hub.token_module("m").await;
-    // 262145 bytes announced: one more than the hub takes.
-    let oversize = [0x30, 0x81, 0x80, 0x10];
+    // 327684 bytes announced: one more than the largest message takes with the longest topic.
+    let oversize = [0x30, 0x84, 0x80, 0x14];
     for bytes in [&[0xff, 0xff][..], &[0x80, 0], &[0x30, 0xff, 0xff, 0xff, 0xff, 1], &oversize] {
         let mut client = hub.connect(&login).await.expect("admitted");
         client.send_raw(bytes).await;

@@ -14,6 +14,8 @@ mod program;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod twins;

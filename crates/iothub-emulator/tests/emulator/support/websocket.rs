@@ -82,14 +82,13 @@ async fn pump(socket: Socket, client: DuplexStream, framing: Framing) {
     };
     let down = async {
         while let Some(Ok(message)) = frames.next().await {
-            match message {
-                Message::Binary(bytes) => {
-                    if writer.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
+            let written = match message {
+                Message::Binary(bytes) => writer.write_all(&bytes).await,
                 Message::Close(_) => return,
-                _ => {}
+                _ => Ok(()),
+            };
+            if written.is_err() {
+                return;
             }
         }
     };
