@@ -160,5 +160,5 @@ fn cannot(what: &str, path: &Path) -> String {
 
 /// A loopback address that nothing has a reason to use.
 const LONELY: &str = "127.82.113.90";
-const LIMITS: &str = "## What the SDKs can't do by themselves";
+const LIMITS: &str = "## What is left out, and why";
 const LONGEST_INSTALLATION: Duration = Duration::from_secs(10 * 60);

@@ -209,9 +209,14 @@ fn check_certificate(hub: &Hub, chain: &ClientChain, record: &Record) -> Result<
                 .flatten()
                 .any(|thumbprint| chain.has_thumbprint(thumbprint))
             {
+                // The service's own words, as its message 401003 has them.
                 return Err(format!(
-                    "thumbprint does not match configuration: found SHA-256 {}",
-                    chain.sha256()
+                    "Thumbprint does not match configuration: Thumbprint: SHA1Hash={}, SHA2Hash={}; \
+                     Configuration: PrimaryThumbprint={}, SecondaryThumbprint={}",
+                    chain.sha1(),
+                    chain.sha256(),
+                    primary.as_deref().unwrap_or_default(),
+                    secondary.as_deref().unwrap_or_default()
                 ));
             }
             chain.check_dates(now)?;

@@ -162,10 +162,14 @@ async fn a_thumbprint_admits_its_certificate_in_either_length_and_case() {
         .await;
         assert_eq!(code(&hub, &Login::module("gw", module).with_certificate(credential)).await, 0);
         let other = Credential::self_signed(&format!("gw/{module}"));
+        let found = other.thumbprint(MessageDigest::sha256()).to_uppercase();
+        let mut events = hub.events().await;
         assert_eq!(
             code(&hub, &Login::module("gw", module).with_certificate(other)).await,
             UNAUTHORIZED
         );
+        let reason = events.find("refused").await["reason"].clone();
+        assert!(reason.as_str().is_some_and(|reason| reason.contains(&found)), "{reason}");
         assert_eq!(
             code(&hub, &Login::module("gw", module)).await,
             UNAUTHORIZED,
