@@ -20,6 +20,7 @@ use crate::fault::Kind;
 use crate::http;
 use crate::hub::{self, Hub};
 use crate::link::{self, Peer};
+use crate::websocket::{self, Slot};
 
 /// Serves a connection to the MQTT port.
 pub(crate) async fn mqtt(
@@ -40,7 +41,8 @@ pub(crate) async fn mqtt(
     }
     match handshake(stream, &acceptor, hub.rules.connect_wait).await {
         Ok(stream) => {
-            let peer = Peer { address: peer.to_string(), chain: client_chain(stream.ssl()) };
+            let chain = client_chain(stream.ssl());
+            let peer = Peer { address: peer.to_string(), transport: "tls", chain };
             Box::pin(link::serve(hub, stream, peer)).await;
         }
         Err(reason) => {
@@ -53,16 +55,40 @@ pub(crate) async fn mqtt(
     }
 }
 
-/// Serves a connection to the HTTPS port.
-pub(crate) async fn https(hub: Arc<Hub>, stream: TcpStream, acceptor: SslAcceptor) {
+/// Serves a connection to the HTTPS port: calls, or MQTT once it was upgraded.
+pub(crate) async fn https(
+    hub: Arc<Hub>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: SslAcceptor,
+) {
     let Ok(stream) = handshake(stream, &acceptor, hub.rules.connect_wait).await else {
         return;
     };
+    let chain = client_chain(stream.ssl());
+    let peer = Peer { address: peer.to_string(), transport: "websockets", chain };
+    let slot = Slot::default();
+    answer_calls(&hub, stream, &peer, &slot).await;
+    if let Some(upgrade) = slot.take() {
+        hub.stats.open.up();
+        let _open = Open(Arc::clone(&hub));
+        upgrade.serve(hub, peer).await;
+    }
+}
+
+/// Answers calls until the connection ends or is upgraded.
+async fn answer_calls(hub: &Arc<Hub>, stream: SslStream<TcpStream>, peer: &Peer, slot: &Slot) {
     let mut stop = hub.stop.clone();
-    let service = service_fn(move |request| http::answer(Arc::clone(&hub), request));
+    let service = service_fn(async |request| {
+        if websocket::is_meant(&request) {
+            websocket::answer(hub, &peer.address, request, slot).await
+        } else {
+            http::answer(Arc::clone(hub), request).await.map_err(|never| match never {})
+        }
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

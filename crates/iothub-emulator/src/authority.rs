@@ -89,6 +89,7 @@ impl Pair {
     /// Makes the acceptor. Sessions are not resumed: a resumed one would not show the client's chain again.
     pub(crate) fn acceptor(&self, authority: &X509) -> Result<SslAcceptor, ErrorStack> {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+        acceptor.set_cipher_list(SUITES)?;
         acceptor.set_private_key(&self.key)?;
         acceptor.set_certificate(&self.certificate)?;
         acceptor.add_extra_chain_cert(authority.clone())?;
@@ -101,6 +102,12 @@ impl Pair {
         Ok(acceptor.build())
     }
 }
+
+/// The suites of TLS 1.2 ("TLS support in IoT Hub", cipher suites); those of 1.3 are OpenSSL's own.
+const SUITES: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
+    ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
+    ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:\
+    ECDHE-ECDSA-AES256-SHA384:ECDHE-RSA-AES256-SHA384";
 
 fn new_key() -> Result<PKey<Private>, ErrorStack> {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;

@@ -31,6 +31,11 @@ impl ClientChain {
         self.thumbprint(MessageDigest::sha256()).unwrap_or_default()
     }
 
+    /// Gives the leaf's SHA-1 thumbprint in hex, empty when it can't be made.
+    pub(crate) fn sha1(&self) -> String {
+        self.thumbprint(MessageDigest::sha1()).unwrap_or_default()
+    }
+
     fn thumbprint(&self, digest: MessageDigest) -> Option<String> {
         let digest = self.leaf.digest(digest).ok()?;
         Some(digest.iter().map(|byte| format!("{byte:02X}")).collect())

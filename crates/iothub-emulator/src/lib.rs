@@ -46,6 +46,7 @@ mod store;
 mod throttle;
 mod topic;
 mod twin;
+mod websocket;
 
 pub use config::{Config, Rules};
 pub use facts::{Facts, FactsError};

@@ -26,7 +26,8 @@ struct Call {
 pub(crate) struct Calls(Mutex<HashMap<String, Call>>);
 
 impl Calls {
-    /// Notes a call; `None` when `most` wait for this identity already.
+    /// Notes a call; `None` when `most` wait for this identity already. The receiver fails when the link that was called
+    /// is taken over.
     pub(crate) fn begin(
         &self,
         key: &IdentityKey,
@@ -53,6 +54,12 @@ impl Calls {
             }
             None => false,
         }
+    }
+
+    /// Gives up the calls that a link of this identity has not answered: nobody will.
+    pub(crate) fn abandon(&self, key: &IdentityKey) {
+        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.retain(|_, call| call.key != *key);
     }
 
     /// Forgets a call.

@@ -21,6 +21,7 @@ macro_rules! codes {
 codes! {
     ARGUMENT_INVALID 400 400_004 "ArgumentInvalid";
     FORMAT_ERROR 400 400_006 "IotHubFormatError";
+    FORCEFULLY_CLOSED 400 400_027 "ConnectionForcefullyClosedOnNewConnection";
     UNAUTHORIZED_ACCESS 401 401_002 "IotHubUnauthorizedAccess";
     QUOTA_EXCEEDED 403 403_002 "IotHubQuotaExceeded";
     METHODS_IN_FLIGHT 403 403_800 "DeviceMaximumInflightMethodExceeded";

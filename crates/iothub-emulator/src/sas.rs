@@ -71,7 +71,7 @@ impl Token {
         Some(Self {
             raw_resource: resource?.to_owned(),
             signature: STANDARD.decode(decoded(signature?)?).ok()?,
-            expiry: raw_expiry.parse().ok()?,
+            expiry: seconds(&raw_expiry)?,
             raw_expiry,
             policy: match policy {
                 None | Some("") => None,
@@ -91,7 +91,8 @@ impl Token {
 
     /// Says whether the token's resource is `host` itself or a prefix, by whole segments, of `host` + `path`.
     ///
-    /// `path` is percent-decoded and starts without a slash. Host names compare without case.
+    /// `path` is percent-decoded and starts without a slash. Letter case does not count: iot-identity-service writes the
+    /// whole resource in lower case. What keeps identities apart that differ in case alone is the key that signs.
     pub(crate) fn covers(&self, host: &str, path: &[&str]) -> bool {
         let Some(resource) = decoded(&self.raw_resource) else {
             return false;
@@ -100,8 +101,15 @@ impl Token {
         let same_host = segments.next().is_some_and(|first| first.eq_ignore_ascii_case(host));
         let mut path = path.iter();
         same_host
-            && segments.all(|segment| path.next().is_some_and(|expected| *expected == segment))
+            && segments.all(|segment| {
+                path.next().is_some_and(|expected| expected.eq_ignore_ascii_case(segment))
+            })
     }
+}
+
+/// Reads decimal digits and nothing else: Rust's own parser takes a sign too.
+fn seconds(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn decoded(text: &str) -> Option<String> {
@@ -176,6 +184,7 @@ mod tests {
         assert!(token.covers("h", &["devices", "gw", "modules", "m"]));
         assert!(!token.covers("h", &["devices", "gw01"]));
         assert!(!token.covers("h", &["devices"]));
+        assert!(token.covers("H", &["devices", "GW"]), "lower-cased by iot-identity-service");
     }
 
     #[test]
@@ -186,6 +195,9 @@ mod tests {
             "SharedAccessSignature sr=h&sig=AA%3D%3D",
             "SharedAccessSignature sr=h&sig=!!&se=1",
             "SharedAccessSignature sr=h&sig=AA%3D%3D&se=soon",
+            "SharedAccessSignature sr=h&sig=AA%3D%3D&se=+1",
+            "SharedAccessSignature sr=h&sig=AA%3D%3D&se=",
+            "SharedAccessSignature sr=h&sig=AA%3D%3D&se=99999999999999999999",
             "SharedAccessSignature sr=h&sr=h&sig=AA%3D%3D&se=1",
             "Bearer sr=h&sig=AA%3D%3D&se=1",
         ] {

@@ -247,8 +247,8 @@ async fn serve(
                 Err(error) => accept::pause(&error).await,
             },
             accepted = https.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(accept::https(Arc::clone(&hub), stream, acceptor.clone()));
+                Ok((stream, peer)) => {
+                    connections.spawn(accept::https(Arc::clone(&hub), stream, peer, acceptor.clone()));
                 }
                 Err(error) => accept::pause(&error).await,
             },

@@ -1,6 +1,8 @@
 //! The hub's topics: what a client may publish and subscribe to, and the topics the hub answers on ("Communicate with
 //! an IoT hub using the MQTT protocol"). Anything else is foreign and closes the link.
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use crate::identity::IdentityKey;
 
 /// Says what a PUBLISH asks for.
@@ -101,10 +103,14 @@ pub(crate) fn desired(version: u64) -> String {
     format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
 }
 
-/// Gives the topic of a method call.
+/// Gives the topic of a method call. Letters that a topic or its query can't carry are percent-encoded (Python's SDK
+/// decodes them); those of `component*command` are not.
 pub(crate) fn method(name: &str, rid: &str) -> String {
+    let name = utf8_percent_encode(name, NO_TOPIC);
     format!("$iothub/methods/POST/{name}/?$rid={rid}")
 }
+
+const NO_TOPIC: &AsciiSet = &CONTROLS.add(b' ').add(b'#').add(b'%').add(b'+').add(b'/').add(b'?');
 
 /// Filter of answers to twin requests.
 pub(crate) const TWIN_ANSWERS: &str = "$iothub/twin/res/#";

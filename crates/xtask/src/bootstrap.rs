@@ -9,12 +9,24 @@ use anyhow::{Context, bail};
 use crate::packages::{Family, Requirement, shell_line};
 use crate::terminal;
 
-/// Makes sure that every [`Requirement`] is met: installs what is missing when root.
+/// Makes sure that what every build requires is there: installs what is missing when root.
 ///
 /// # Errors
 /// Something is missing and this user can't install it (the text is the command that does), or installing failed.
 pub(crate) fn system_packages() -> anyhow::Result<()> {
-    let missing = missing();
+    ensure(&Requirement::BUILD)
+}
+
+/// Makes sure that what the official SDKs require is there, in the same way.
+///
+/// # Errors
+/// As [`system_packages`].
+pub(crate) fn sdk_packages() -> anyhow::Result<()> {
+    ensure(&Requirement::SDKS)
+}
+
+fn ensure(required: &[Requirement]) -> anyhow::Result<()> {
+    let missing = missing(required);
     if missing.is_empty() {
         return Ok(());
     }
@@ -24,13 +36,13 @@ pub(crate) fn system_packages() -> anyhow::Result<()> {
         .find(|family| answers(family.program(), "--version"))
     else {
         bail!(
-            "the build needs {wanted}, and neither apt-get nor dnf is here to install it: install it and try again"
+            "{wanted} must be there, and neither apt-get nor dnf is here to install it: install it and try again"
         );
     };
     let commands = family.install_commands(&missing);
     if !is_root() {
         bail!(
-            "the build needs {wanted}; install it with\n\n    {}\n\nand try again",
+            "{wanted} must be there; install it with\n\n    {}\n\nand try again",
             shell_line(&commands, true)
         );
     }
@@ -40,7 +52,7 @@ pub(crate) fn system_packages() -> anyhow::Result<()> {
         terminal::line(&format!("    {}", words.join(" ")));
         run_install(words)?;
     }
-    let still = self::missing();
+    let still = self::missing(required);
     if !still.is_empty() {
         bail!("installed the packages, but still can't find {}", names(&still));
     }
@@ -88,8 +100,8 @@ fn names(requirements: &[Requirement]) -> String {
     words.join(", ")
 }
 
-fn missing() -> Vec<Requirement> {
-    Requirement::ALL.into_iter().filter(|requirement| !is_met(*requirement)).collect()
+fn missing(required: &[Requirement]) -> Vec<Requirement> {
+    required.iter().copied().filter(|requirement| !is_met(*requirement)).collect()
 }
 
 fn is_met(requirement: Requirement) -> bool {
@@ -105,7 +117,19 @@ fn is_met(requirement: Requirement) -> bool {
                 || (!answers("pkg-config", "--version")
                     && Path::new("/usr/include/openssl/ssl.h").exists())
         }
+        Requirement::PythonVenv => python().is_some(),
+        Requirement::Node => answers("node", "--version") && answers("npm", "--version"),
     }
+}
+
+/// Finds a Python that can make a virtual environment: the one in the path, or the distribution's own.
+pub(crate) fn python() -> Option<&'static str> {
+    PYTHONS.into_iter().find(|python| makes_environments(python))
+}
+
+/// Debian parts `ensurepip` from Python.
+fn makes_environments(python: &str) -> bool {
+    succeeds(Command::new(python).args(["-c", "import ensurepip, venv"]))
 }
 
 fn answers(program: &str, argument: &str) -> bool {
@@ -140,3 +164,5 @@ fn run_install(words: &[&str]) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+const PYTHONS: [&str; 2] = ["python3", "/usr/bin/python3"];

@@ -8,6 +8,7 @@ mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
+mod official_clients;
 mod packages;
 mod steps;
 mod terminal;
@@ -50,6 +51,10 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=20))]
         modules: u16,
     },
+    /// Let the official SDKs for Python and Node live on the emulator.
+    ///
+    /// Installs the SDKs in the versions that tests/sdk pins, and Python's venv, Node and npm where they are missing.
+    OfficialClients,
     /// Measure the released programs: memory, echoes, bursts, rest, outages.
     ///
     /// Installs missing system packages first (as root), or prints the one command that does.
@@ -76,6 +81,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Test { quick } => test::run(&root, *quick),
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
+        Command::OfficialClients => official_clients::run(&root),
         Command::Bench { arguments } => bench::run(&root, arguments),
     }
 }

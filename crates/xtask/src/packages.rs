@@ -14,12 +14,18 @@ pub(crate) enum Requirement {
     PkgConfig,
     /// OpenSSL's headers, for paho and for the openssl crate.
     OpensslHeaders,
+    /// Python that can make virtual environments, for the official SDKs.
+    PythonVenv,
+    /// Node with npm, for the official SDKs.
+    Node,
 }
 
 impl Requirement {
-    /// Every requirement, in the order in which they are looked for.
-    pub(crate) const ALL: [Self; 5] =
+    /// What every build requires, in the order in which it is looked for.
+    pub(crate) const BUILD: [Self; 5] =
         [Self::CCompiler, Self::Make, Self::Cmake, Self::PkgConfig, Self::OpensslHeaders];
+    /// What the official SDKs require besides.
+    pub(crate) const SDKS: [Self; 2] = [Self::PythonVenv, Self::Node];
 
     /// Says what is missing, in words.
     pub(crate) fn describe(self) -> &'static str {
@@ -29,6 +35,8 @@ impl Requirement {
             Self::Make => "make",
             Self::PkgConfig => "pkg-config",
             Self::OpensslHeaders => "OpenSSL's headers",
+            Self::PythonVenv => "Python 3 with `venv`",
+            Self::Node => "Node with npm",
         }
     }
 }
@@ -78,6 +86,10 @@ impl Family {
             (Self::Dnf, Requirement::PkgConfig) => &["pkgconf-pkg-config"],
             (Self::Apt, Requirement::OpensslHeaders) => &["libssl-dev"],
             (Self::Dnf, Requirement::OpensslHeaders) => &["openssl-devel"],
+            (Self::Apt, Requirement::PythonVenv) => &["python3", "python3-venv"],
+            (Self::Dnf, Requirement::PythonVenv) => &["python3", "python3-pip"],
+            (Self::Apt, Requirement::Node) => &["nodejs", "npm"],
+            (Self::Dnf, Requirement::Node) => &["nodejs", "nodejs-npm"],
         }
     }
 }
@@ -116,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_requirement_has_a_package_in_both_families() {
-        for requirement in Requirement::ALL {
+        for requirement in Requirement::BUILD.into_iter().chain(Requirement::SDKS) {
             assert!(!Family::Apt.package_names(requirement).is_empty());
             assert!(!Family::Dnf.package_names(requirement).is_empty());
         }

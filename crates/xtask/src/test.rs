@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::steps::{self, Step};
-use crate::{bootstrap, terminal};
+use crate::{bootstrap, official_clients, terminal};
 
 const FORMAT: Step = Step {
     name: "formatting",
@@ -59,6 +59,13 @@ const DOCUMENTATION: Step = Step {
 const DEMO: Step =
     Step { name: "demo", arguments: &["xtask", "demo"], environment: &[], counts_tests: false };
 
+const OFFICIAL_CLIENTS: Step = Step {
+    name: "official clients",
+    arguments: &["xtask", "official-clients"],
+    environment: &[],
+    counts_tests: true,
+};
+
 /// All but the advisories: their database is on the network.
 const LICENCES: Step = Step {
     name: "licences and sources",
@@ -87,6 +94,10 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     } else {
         vec![FORMAT, LINTS, PROGRAMS, TESTS, DOCUMENTATION, DEMO]
     };
+    let obstacle = official_clients::obstacle().filter(|_| !quick);
+    if !quick && obstacle.is_none() {
+        steps.push(OFFICIAL_CLIENTS);
+    }
     let with_licences = bootstrap::has_cargo_deny();
     if with_licences {
         steps.push(LICENCES);
@@ -94,6 +105,9 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
     let names = names.join(", ");
     terminal::line(&format!("cargo xtask test: {names}, each with the command that does it"));
+    if let Some(obstacle) = obstacle {
+        terminal::line(&format!("the official clients are left out: {obstacle}"));
+    }
     if !with_licences {
         terminal::line(
             "licences and sources are left out: cargo-deny is not here \

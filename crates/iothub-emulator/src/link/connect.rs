@@ -57,7 +57,7 @@ impl UserName {
         let (path, query) = match text.split_once("/?") {
             Some(parts) => parts,
             None => match text.rsplit_once('/') {
-                Some((path, query)) if query.is_empty() || query.contains('=') => (path, query),
+                Some((path, query)) if query.is_empty() || is_query(query) => (path, query),
                 _ => (text, ""),
             },
         };
@@ -79,6 +79,13 @@ impl UserName {
             model_id: model_id.into_owned(),
         })
     }
+}
+
+/// Says whether the last part of a user name without `?` is its query: ids may hold `=` too.
+fn is_query(text: &str) -> bool {
+    text.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, _)| {
+        matches!(name, "api-version" | "DeviceClientType" | "model-id" | "auth-chain")
+    })
 }
 
 /// Judges a CONNECT whose user name has been read.
@@ -202,9 +209,14 @@ fn check_certificate(hub: &Hub, chain: &ClientChain, record: &Record) -> Result<
                 .flatten()
                 .any(|thumbprint| chain.has_thumbprint(thumbprint))
             {
+                // The service's own words, as its message 401003 has them.
                 return Err(format!(
-                    "thumbprint does not match configuration: found SHA-256 {}",
-                    chain.sha256()
+                    "Thumbprint does not match configuration: Thumbprint: SHA1Hash={}, SHA2Hash={}; \
+                     Configuration: PrimaryThumbprint={}, SecondaryThumbprint={}",
+                    chain.sha1(),
+                    chain.sha256(),
+                    primary.as_deref().unwrap_or_default(),
+                    secondary.as_deref().unwrap_or_default()
                 ));
             }
             chain.check_dates(now)?;
@@ -252,6 +264,8 @@ mod tests {
         check("h/d/m/", module, false, "");
         check("h/d/?api-version=2021-04-12", device.clone(), true, "");
         check("h/d", device, false, "");
+        check("h/d/a=b", IdentityKey::module("d", "a=b"), false, "");
+        check("h/a=b/DeviceClientType=x", IdentityKey::device("a=b"), false, "");
     }
 
     #[test]

@@ -41,6 +41,14 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// Gives the ending that goes with a failed read: WebSockets refuse what carries no MQTT with `InvalidData`.
+    pub(super) fn of_read(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => Self::Malformed,
+            _ => Self::Failed,
+        }
+    }
+
     /// Gives the name used in events.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -31,6 +31,8 @@ use wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: String,
+    /// What carries the packets: `tls` or `websockets`.
+    pub(crate) transport: &'static str,
     /// The certificate shown in the handshake.
     pub(crate) chain: Option<ClientChain>,
 }
@@ -160,6 +162,7 @@ where
     link.takes_methods = requests::takes_methods(&subscriptions);
     if let Some(older) = state.link.replace(link) {
         older.cut(Ending::TakenOver);
+        hub.calls.abandon(&identity.key);
     }
     if must_save {
         identity.save(&mut state, &hub.store);
@@ -168,7 +171,7 @@ where
     identity.counters.connects.fetch_add(1, Ordering::Relaxed);
     hub.events.tell("connect", Some(&identity.key), || {
         let by = if connect.password.is_some() { "token" } else { "certificate" };
-        json!({ "link": id, "peer": peer.address, "keep_alive": connect.keep_alive, "by": by,
+        json!({ "link": id, "peer": peer.address, "transport": peer.transport, "keep_alive": connect.keep_alive, "by": by,
             "clean_session": connect.clean_session, "session_present": session_present })
     });
     drop(state);

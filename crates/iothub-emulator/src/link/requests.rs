@@ -143,6 +143,11 @@ impl Session {
         let key = &identity.key;
         let request = Request::parse(&publish.topic, key)
             .ok_or(Ending::Illegal("PUBLISH on a foreign topic"))?;
+        // A message's properties are part of it.
+        let bag_size = if let Request::Telemetry { bag } = request { bag.len() } else { 0 };
+        if publish.payload.len() + bag_size > MOST_MESSAGE_BYTES {
+            return Err(Ending::Illegal("message larger than 256 KB"));
+        }
         if let Request::Telemetry { bag } = request {
             self.telemetry(bag, publish)?;
         }
@@ -153,6 +158,9 @@ impl Session {
             Request::TwinGet { rid } => self.twin_get(rid),
             Request::Report { rid, expected } => self.report(rid, expected, &publish.payload),
             Request::MethodAnswer { rid, status } => {
+                if publish.payload.len() > MOST_ANSWER_BYTES {
+                    return Err(Ending::Illegal("method answer larger than 128 KB"));
+                }
                 let body = publish.payload.clone();
                 let is_awaited = self.hub.calls.answer(key, rid, Answer { status, body });
                 let detail = || json!({ "rid": rid, "status": status, "awaited": is_awaited });
@@ -341,3 +349,7 @@ pub(crate) fn properties(bag: &str) -> Document {
 
 /// "at most 5 at a time per identity".
 const MOST_SUBSCRIPTIONS: usize = 5;
+/// "256 KB": a message with its properties.
+pub(super) const MOST_MESSAGE_BYTES: usize = 262_144;
+/// "128 KB each way": a method's answer.
+const MOST_ANSWER_BYTES: usize = 128 * 1024;

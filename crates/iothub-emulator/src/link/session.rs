@@ -165,9 +165,8 @@ impl Session {
                 self.batch = batch;
                 outcome
             }
-            Event::Sent(Ok(0)) | Event::Sent(Err(_)) | Event::Received(Err(_)) => {
-                Err(Ending::Failed)
-            }
+            Event::Sent(Ok(0)) | Event::Sent(Err(_)) => Err(Ending::Failed),
+            Event::Received(Err(error)) => Err(Ending::of_read(&error)),
             Event::Sent(Ok(_)) => Ok(()),
             Event::Received(Ok(0)) => Err(Ending::Closed),
             Event::Received(Ok(_)) => self.handle_input(wire),

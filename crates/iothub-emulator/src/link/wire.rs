@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::time::timeout;
 
 use super::handle::Ending;
+use super::requests::MOST_MESSAGE_BYTES;
 use crate::packet::{self, Packet};
 
 /// Holds the stream and what is read and not yet understood, or to be written.
@@ -38,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             match self.reader.read_buf(&mut self.input).await {
                 Ok(0) => return Err(Ending::Closed),
                 Ok(_) => {}
-                Err(_) => return Err(Ending::Failed),
+                Err(error) => return Err(Ending::of_read(&error)),
             }
         }
     }
@@ -68,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
     }
 }
 
-/// Most bytes of a packet behind its fixed header: the hub's message size.
-const MOST_PACKET_BYTES: usize = 262_144;
+/// Most bytes of a packet behind its fixed header: the hub's largest message, the longest topic with its length, and a
+/// packet identifier.
+const MOST_PACKET_BYTES: usize = MOST_MESSAGE_BYTES + 2 + 65_535 + 2;
 const CLOSE_WAIT: Duration = Duration::from_secs(1);

@@ -47,7 +47,13 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
             })?;
             Ok(Done::json(json!({ "status": answer.status, "payload": payload })))
         }
-        _ => Err(Problem::new(
+        // "Understand and resolve IoT Hub errors", 400027: what was in flight on the older link fails.
+        Ok(Err(_)) => Err(Problem::new(
+            problem::FORCEFULLY_CLOSED,
+            "The connection was closed because a newer one of the same identity came.",
+        )
+        .into()),
+        Err(_) => Err(Problem::new(
             problem::GATEWAY_TIMEOUT,
             "Timed out waiting for the response from device.",
         )

@@ -162,10 +162,14 @@ async fn a_thumbprint_admits_its_certificate_in_either_length_and_case() {
         .await;
         assert_eq!(code(&hub, &Login::module("gw", module).with_certificate(credential)).await, 0);
         let other = Credential::self_signed(&format!("gw/{module}"));
+        let found = other.thumbprint(MessageDigest::sha256()).to_uppercase();
+        let mut events = hub.events().await;
         assert_eq!(
             code(&hub, &Login::module("gw", module).with_certificate(other)).await,
             UNAUTHORIZED
         );
+        let reason = events.find("refused").await["reason"].clone();
+        assert!(reason.as_str().is_some_and(|reason| reason.contains(&found)), "{reason}");
         assert_eq!(
             code(&hub, &Login::module("gw", module)).await,
             UNAUTHORIZED,
@@ -317,6 +321,19 @@ async fn silence_beyond_one_and_a_half_keep_alives_ends_the_link() {
 }
 
 #[tokio::test]
+async fn any_packet_keeps_a_link_alive() {
+    let hub = Hub::start().await;
+    let mut login = hub.token_module("m").await;
+    login.keep_alive = 2;
+    let mut client = hub.connect(&login).await.expect("admitted");
+    for _ in 0..3 {
+        assert!(client.hears_nothing_for(Duration::from_millis(1300)).await, "not closed");
+        client.publish("devices/gw/modules/m/messages/events/", "alive").await;
+    }
+    client.ping().await;
+}
+
+#[tokio::test]
 async fn a_client_without_keep_alive_meets_the_hubs_ceiling() {
     let rules = Rules { longest_silence: Duration::from_millis(300), ..Rules::default() };
     let hub = Hub::with(Config { rules, ..Config::default() }).await;
@@ -388,8 +405,8 @@ async fn foreign_topics_bad_filters_and_qos_2_close_the_link() {
 async fn malformed_and_oversize_packets_close_the_link() {
     let hub = Hub::start().await;
     let login = hub.token_module("m").await;
-    // 262145 bytes announced: one more than the hub takes.
-    let oversize = [0x30, 0x81, 0x80, 0x10];
+    // 327684 bytes announced: one more than the largest message takes with the longest topic.
+    let oversize = [0x30, 0x84, 0x80, 0x14];
     for bytes in [&[0xff, 0xff][..], &[0x80, 0], &[0x30, 0xff, 0xff, 0xff, 0xff, 1], &oversize] {
         let mut client = hub.connect(&login).await.expect("admitted");
         client.send_raw(bytes).await;

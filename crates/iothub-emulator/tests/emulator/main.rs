@@ -26,6 +26,8 @@ mod query;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod support;
@@ -33,3 +35,5 @@ mod support;
 mod tiers;
 #[cfg(test)]
 mod twins;
+#[cfg(test)]
+mod websockets;

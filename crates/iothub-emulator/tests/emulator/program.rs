@@ -46,7 +46,7 @@ impl Program {
 
     pub(crate) fn https(&self) -> Https {
         Https::new(
-            self.port("https_port"),
+            ([127, 0, 0, 1], self.port("https_port")).into(),
             &std::fs::read(self.facts["ca"].as_str().expect("a path")).expect("read"),
         )
     }

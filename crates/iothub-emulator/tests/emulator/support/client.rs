@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use iothub_emulator::packet::{Connect, Packet, Password, Publish, Will, decode, encode};
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode, SslVersion};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
@@ -67,9 +67,14 @@ impl Login {
     }
 }
 
+/// Bytes both ways, over TLS alone or over WebSockets.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// One connection.
 pub(crate) struct Client {
-    stream: SslStream<TcpStream>,
+    stream: Box<dyn Stream>,
     input: BytesMut,
     pub(crate) session_present: bool,
     next_id: u16,
@@ -80,6 +85,22 @@ pub(crate) struct Client {
 impl Client {
     /// Connects TLS and nothing more.
     pub(crate) async fn dial(port: u16, login: &Login) -> Self {
+        Self::over(Box::new(Self::handshake(port, login).await))
+    }
+
+    /// Speaks over a stream that is there already.
+    pub(crate) fn over(stream: Box<dyn Stream>) -> Self {
+        Self {
+            stream,
+            input: BytesMut::new(),
+            session_present: false,
+            next_id: 0,
+            aside: Vec::new(),
+        }
+    }
+
+    /// Shakes hands, with the login's certificate.
+    pub(crate) async fn handshake(port: u16, login: &Login) -> SslStream<TcpStream> {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a connector");
         // The server's name is the REST client's to verify, in every test.
         builder.set_verify(SslVerifyMode::NONE);
@@ -105,23 +126,21 @@ impl Client {
         tcp.set_nodelay(true).expect("no delay");
         let mut stream = SslStream::new(ssl, tcp).expect("a stream");
         Pin::new(&mut stream).connect().await.expect("a handshake");
-        Self {
-            stream,
-            input: BytesMut::new(),
-            session_present: false,
-            next_id: 0,
-            aside: Vec::new(),
-        }
+        stream
     }
 
     /// Connects and logs in; `Err` is the CONNACK's code.
     pub(crate) async fn connect(port: u16, login: &Login) -> Result<Self, u8> {
-        let mut client = Self::dial(port, login).await;
-        client.send(&login.packet()).await;
-        match client.receive().await {
+        Self::dial(port, login).await.log_in(login).await
+    }
+
+    /// Logs in; `Err` is the CONNACK's code.
+    pub(crate) async fn log_in(mut self, login: &Login) -> Result<Self, u8> {
+        self.send(&login.packet()).await;
+        match self.receive().await {
             Some(Packet::ConnAck { session_present, code: 0 }) => {
-                client.session_present = session_present;
-                Ok(client)
+                self.session_present = session_present;
+                Ok(self)
             }
             Some(Packet::ConnAck { code, .. }) => Err(code),
             other => panic!("expected CONNACK, found {other:?}"),

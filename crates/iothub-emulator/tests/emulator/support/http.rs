@@ -1,5 +1,6 @@
 //! A REST client that verifies the emulator's certificate and name.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -32,18 +33,18 @@ impl Answer {
 
 /// Calls one emulator, a connection a call.
 pub(crate) struct Https {
-    port: u16,
+    address: SocketAddr,
     connector: SslConnector,
 }
 
 impl Https {
-    pub(crate) fn new(port: u16, ca: &[u8]) -> Self {
+    pub(crate) fn new(address: SocketAddr, ca: &[u8]) -> Self {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).expect("a connector");
         let certificate = X509::from_pem(ca).expect("a certificate");
         let mut store = openssl::x509::store::X509StoreBuilder::new().expect("a store");
         store.add_cert(certificate).expect("a store");
         builder.set_cert_store(store.build());
-        Self { port, connector: builder.build() }
+        Self { address, connector: builder.build() }
     }
 
     /// Shakes hands for a server name; the certificate must carry it.
@@ -51,7 +52,7 @@ impl Https {
         &self,
         name: &str,
     ) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.expect("connected");
+        let tcp = TcpStream::connect(self.address).await.expect("connected");
         let ssl =
             self.connector.configure().expect("a configuration").into_ssl(name).expect("a session");
         let mut stream = SslStream::new(ssl, tcp).expect("a stream");
@@ -89,7 +90,7 @@ impl Https {
         headers: &[(&str, &str)],
         body: String,
     ) -> Option<u16> {
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let tcp = TcpStream::connect(self.address).await.ok()?;
         let ssl = self.connector.configure().ok()?.into_ssl("localhost").ok()?;
         let mut stream = SslStream::new(ssl, tcp).ok()?;
         Pin::new(&mut stream).connect().await.ok()?;
@@ -123,7 +124,7 @@ impl Https {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header("host", format!("localhost:{}", self.port));
+            .header("host", format!("localhost:{}", self.address.port()));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod events;
 mod http;
+mod websocket;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,7 @@ pub(crate) use certificates::{Authority, Credential};
 pub(crate) use client::{Client, Login};
 pub(crate) use events::Events;
 pub(crate) use http::{Answer, Https};
+pub(crate) use websocket::{Framing, PATH, Socket};
 
 /// How long a test waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +41,13 @@ impl Hub {
 
     pub(crate) async fn with(config: Config) -> Self {
         let running = Emulator::start(config).await.expect("the emulator starts");
-        let https = Https::new(running.https_port(), &std::fs::read(running.ca()).expect("the CA"));
+        Self::of(running)
+    }
+
+    /// Tells stories about an emulator that serves already.
+    pub(crate) fn of(running: Running) -> Self {
+        let address = (running.facts().listen, running.https_port()).into();
+        let https = Https::new(address, &std::fs::read(running.ca()).expect("the CA"));
         Self { running, https }
     }
 
