@@ -76,6 +76,8 @@ pub(crate) async fn answer(
     let is_control = matches!(call.path.as_slice(), [first, second, ..] if first == "emulator" && second == "v1");
     Ok(if is_control {
         control::answer(&hub, &call).await
+    } else if call.path.is_empty() && call.method == Method::GET {
+        control::page()
     } else {
         Box::pin(rest::answer(&hub, &call)).await
     })

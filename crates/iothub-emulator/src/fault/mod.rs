@@ -1,113 +1,20 @@
 //! Faults on command: what is to go wrong, for whom, how often, how long. Owns the list and who is hit; what a fault
-//! does is done where it strikes.
+//! does is done where it strikes; what may be ordered is [`order`]'s.
+
+mod order;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::identity::IdentityKey;
 use crate::random::Dice;
-
-/// Names what goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Drop,
-    Refuse,
-    Stall,
-    Blackhole,
-    Delay,
-    Throttle,
-    Error,
-    LoseDesired,
-    DuplicateDesired,
-    ReorderDesired,
-    LoseResponse,
-    Quota,
-    Recreate,
-    Disable,
-    Expire,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::Drop,
-        Self::Refuse,
-        Self::Stall,
-        Self::Blackhole,
-        Self::Delay,
-        Self::Throttle,
-        Self::Error,
-        Self::LoseDesired,
-        Self::DuplicateDesired,
-        Self::ReorderDesired,
-        Self::LoseResponse,
-        Self::Quota,
-        Self::Recreate,
-        Self::Disable,
-        Self::Expire,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Drop => "drop",
-            Self::Refuse => "refuse",
-            Self::Stall => "stall",
-            Self::Blackhole => "blackhole",
-            Self::Delay => "delay",
-            Self::Throttle => "throttle",
-            Self::Error => "error",
-            Self::LoseDesired => "lose-desired",
-            Self::DuplicateDesired => "duplicate-desired",
-            Self::ReorderDesired => "reorder-desired",
-            Self::LoseResponse => "lose-response",
-            Self::Quota => "quota",
-            Self::Recreate => "recreate",
-            Self::Disable => "disable",
-            Self::Expire => "expire",
-        }
-    }
-
-    /// Says whether the fault is over as soon as it was carried out, so that it is not kept.
-    fn is_momentary(self, order: &RawFault) -> bool {
-        match self {
-            Self::Recreate => true,
-            Self::Drop => order.count.is_none() && order.span.is_none(),
-            _ => false,
-        }
-    }
-}
-
-/// Holds the body of `POST /emulator/v1/faults`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct RawFault {
-    kind: String,
-    device: Option<String>,
-    module: Option<String>,
-    count: Option<u64>,
-    #[serde(rename = "for")]
-    span: Option<String>,
-    chance: Option<f64>,
-    side: Option<String>,
-    code: Option<u8>,
-    status: Option<u16>,
-    ms: Option<u64>,
-    delay: Option<String>,
-    retry: Option<String>,
-}
-
-impl RawFault {
-    /// Gives the device and the module it is meant for.
-    pub(crate) fn scope(&self) -> (Option<String>, Option<String>) {
-        (self.device.clone(), self.module.clone())
-    }
-}
+pub(crate) use order::{KEYS, Kind, Order, RawFault, duration, nearest};
 
 /// Holds one fault in force.
 #[derive(Debug)]
@@ -137,67 +44,35 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Checks an order.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    fn check(id: u64, order: &RawFault) -> Result<Self, String> {
-        let kind =
-            Kind::ALL.into_iter().find(|kind| kind.name() == order.kind).ok_or_else(|| {
-                let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
-                format!("unknown kind `{}`: expected one of {}", order.kind, names.join(", "))
-            })?;
-        if order.module.is_some() && order.device.is_none() {
-            return Err("`module` needs `device`".to_owned());
-        }
-        if kind == Kind::Disable && (order.device.is_none() || order.module.is_some()) {
-            return Err(
-                "`disable` needs `device` and takes no `module`: modules have no status".to_owned()
-            );
-        }
-        let chance = order.chance.unwrap_or(1.0);
-        if !(0.0..=1.0).contains(&chance) {
-            return Err(format!("`chance` must lie between 0 and 1, found {chance}"));
-        }
-        let (code, status) = (order.code.unwrap_or(3), order.status.unwrap_or(500));
-        if !(1..=5).contains(&code) {
-            return Err(format!("`code` must be a CONNACK code from 1 to 5, found {code}"));
-        }
-        if !(500..=599).contains(&status) {
-            return Err(format!("`status` must lie between 500 and 599, found {status}"));
-        }
-        let span = order.span.as_deref().map(|text| duration("for", text)).transpose()?;
-        let named = order.delay.as_deref().map(|text| duration("delay", text)).transpose()?;
-        let delay = named.or(order.ms.map(Duration::from_millis)).unwrap_or(Duration::from_secs(1));
-        if delay > LONGEST {
-            return Err("`ms`: expected at most a year".to_owned());
-        }
-        let retry = order.retry.as_deref().map(|text| duration("retry", text)).transpose()?;
-        let is_service_side = match order.side.as_deref() {
-            None | Some("device") => false,
-            Some("service") => true,
-            Some(other) => {
-                return Err(format!("`side` must be `device` or `service`, found `{other}`"));
-            }
-        };
-        Ok(Self {
+    fn new(id: u64, order: Order) -> Self {
+        Self {
             id,
-            kind,
-            device: order.device.clone(),
-            module: order.module.clone(),
+            kind: order.kind,
+            device: order.device,
+            module: order.module,
+            is_momentary: order.kind.is_momentary(order.count.is_some() || order.span.is_some()),
             left: order.count.map(AtomicU64::new),
-            until: span.map(|span| Instant::now() + span),
-            chance,
-            is_service_side,
+            until: order.span.map(|span| Instant::now() + span),
+            chance: order.chance,
+            is_service_side: order.is_service_side,
             is_over: AtomicBool::new(false),
             struck: AtomicU64::new(0),
-            is_momentary: kind.is_momentary(order),
-            code,
-            status,
-            delay,
-            retry: retry.map_or(10, |retry| retry.as_secs()),
+            code: order.code,
+            status: order.status,
+            delay: order.delay,
+            retry: order.retry,
             expired: Mutex::default(),
-        })
+        }
+    }
+
+    /// Gives whom it is meant for, if it names a device.
+    pub(crate) fn target(&self) -> Option<IdentityKey> {
+        let device = self.device.clone()?;
+        Some(IdentityKey { device, module: self.module.clone() })
+    }
+
+    pub(crate) fn has_time(&self) -> bool {
+        self.until.is_some() && !self.is_momentary
     }
 
     pub(crate) fn is_scoped(&self) -> bool {
@@ -218,6 +93,11 @@ impl Fault {
     pub(crate) fn is_spent(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
             || self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Ends the fault; `false` if it had ended already.
+    fn finish(&self) -> bool {
+        !self.is_over.swap(true, Ordering::AcqRel)
     }
 
     /// Takes one strike off the count; `false` when none is left.
@@ -252,18 +132,6 @@ impl Fault {
     }
 }
 
-fn duration(name: &str, text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text)
-        .map_err(|error| format!("`{name}`: {error}, found `{text}`"))?;
-    if span > LONGEST {
-        return Err(format!("`{name}`: expected at most a year, found `{text}`"));
-    }
-    Ok(span)
-}
-
-/// Longest time a fault may last or delay.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
-
 /// Holds the faults in force.
 #[derive(Debug)]
 pub(crate) struct Faults {
@@ -287,12 +155,12 @@ impl Faults {
     }
 
     /// Adds a fault. One that is over at once is only given back, for the caller to carry out.
-    pub(crate) fn add(&self, order: &RawFault) -> Result<Arc<Fault>, String> {
-        let fault = Arc::new(Fault::check(self.next_id.fetch_add(1, Ordering::Relaxed), order)?);
+    pub(crate) fn add(&self, order: Order) -> Arc<Fault> {
+        let fault = Arc::new(Fault::new(self.next_id.fetch_add(1, Ordering::Relaxed), order));
         if !fault.is_momentary {
             self.change(|list| list.push(Arc::clone(&fault)));
         }
-        Ok(fault)
+        fault
     }
 
     /// Ends all faults, or the one with this id, and gives those ended.
@@ -304,10 +172,25 @@ impl Faults {
                 .partition(|fault| id.is_none_or(|id| id == fault.id));
             (ended, *list) = (go, stay);
         });
-        for fault in &ended {
-            fault.is_over.store(true, Ordering::Release);
-        }
+        ended.retain(|fault| fault.finish());
         ended
+    }
+
+    /// Waits until a fault's time is up; `false` when it was ended before, or has no time.
+    pub(crate) async fn runs_out(&self, fault: &Fault) -> bool {
+        let Some(until) = fault.until else {
+            return false;
+        };
+        let mut changes = self.changes();
+        while !fault.is_spent() {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                _ = changes.changed() => {}
+            }
+        }
+        let is_first = fault.finish();
+        self.change(|_| {});
+        is_first
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Arc<Fault>>)) {
@@ -362,19 +245,18 @@ impl Faults {
 mod tests {
     use serde_json::json;
 
-    use super::{Faults, Kind, RawFault};
+    use super::{Faults, Kind, Order, RawFault};
     use crate::identity::IdentityKey;
 
-    fn order(value: serde_json::Value) -> RawFault {
-        serde_json::from_value(value).expect("an order")
+    fn order(value: serde_json::Value) -> Order {
+        let raw: RawFault = serde_json::from_value(value).expect("an order");
+        raw.check().expect("legal")
     }
 
     #[test]
     fn a_count_ends_a_fault_and_a_scope_spares_the_others() {
         let faults = Faults::new(1);
-        faults
-            .add(&order(json!({"kind":"throttle","device":"d","module":"m","count":2})))
-            .expect("legal");
+        faults.add(order(json!({"kind":"throttle","device":"d","module":"m","count":2})));
         let (hit, spared) = (IdentityKey::module("d", "m"), IdentityKey::module("d", "n"));
         assert!(faults.strike(Kind::Throttle, &spared).is_none());
         assert!(faults.strike(Kind::Throttle, &hit).is_some());
@@ -384,30 +266,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_is_refused_with_a_reason() {
-        let faults = Faults::new(1);
-        for (body, part) in [
-            (json!({"kind":"meteor"}), "expected one of drop, refuse, stall"),
-            (json!({"kind":"drop","module":"m"}), "needs `device`"),
-            (json!({"kind":"disable","device":"d","module":"m"}), "takes no `module`"),
-            (json!({"kind":"refuse","code":9}), "from 1 to 5"),
-            (json!({"kind":"error","status":404}), "between 500 and 599"),
-            (json!({"kind":"drop","for":"soon"}), "`for`"),
-            (json!({"kind":"drop","for":"999999999years"}), "at most a year"),
-            (json!({"kind":"delay","ms":u64::MAX}), "at most a year"),
-            (json!({"kind":"drop","chance":2.0}), "between 0 and 1"),
-            (json!({"kind":"error","side":"dark"}), "`side`"),
-        ] {
-            let reason = faults.add(&order(body)).expect_err("illegal");
-            assert!(reason.contains(part), "{reason}");
-        }
-        assert!(serde_json::from_value::<RawFault>(json!({"kind":"drop","modul":"m"})).is_err());
-    }
-
-    #[test]
     fn an_expired_credential_stays_expired_and_a_new_one_passes() {
         let faults = Faults::new(1);
-        let fault = faults.add(&order(json!({"kind":"expire"}))).expect("legal");
+        let fault = faults.add(order(json!({"kind":"expire"})));
         let key = IdentityKey::device("d");
         assert!(fault.has_expired(&key, "old"));
         assert!(fault.has_expired(&key, "old"));
@@ -417,7 +278,7 @@ mod tests {
     #[test]
     fn ending_a_fault_tells_those_who_hold_it() {
         let faults = Faults::new(1);
-        let fault = faults.add(&order(json!({"kind":"stall"}))).expect("legal");
+        let fault = faults.add(order(json!({"kind":"stall"})));
         assert!(fault.is_in_force());
         assert_eq!(faults.end(None).len(), 1);
         assert!(!fault.is_in_force());
