@@ -59,7 +59,18 @@ const DEVELOPMENT: [(&str, &[&str]); 6] = [
         ],
     ),
     ("xtask", &[]),
-    ("modtwin-tests", &[]),
+    (
+        "modtwin-tests",
+        &[
+            "iothub-emulator",
+            "modtwin-api",
+            "modtwin-config",
+            "modtwin-core",
+            "modtwin-session",
+            "modtwin-wire",
+            "modtwind",
+        ],
+    ),
 ];
 
 /// Libraries that one product crate keeps to itself, so that replacing them stays possible.

@@ -24,6 +24,8 @@ mod control;
 mod event;
 mod fault;
 mod folder;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod identity;

@@ -8,6 +8,7 @@ mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
+mod fuzz;
 mod packages;
 mod steps;
 mod terminal;
@@ -50,6 +51,11 @@ enum Command {
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=20))]
         modules: u16,
     },
+    /// Fuzz what reads bytes from outside: libFuzzer with coverage, on the stable tool-chain.
+    ///
+    /// Without a target every one takes its turn. Inputs that reach something new are collected
+    /// under target/fuzz; what fails is written there, and its command is printed.
+    Fuzz(fuzz::Arguments),
     /// Measure the released programs: memory, echoes, bursts, rest, outages.
     ///
     /// Installs missing system packages first (as root), or prints the one command that does.
@@ -76,6 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Test { quick } => test::run(&root, *quick),
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
+        Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Bench { arguments } => bench::run(&root, arguments),
     }
 }

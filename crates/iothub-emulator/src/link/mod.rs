@@ -23,6 +23,7 @@ use crate::identity::IdentityKey;
 use crate::packet::{Connect, Packet};
 use connect::{Admission, Refusal, UserName};
 use handle::{Ending, LinkHandle};
+pub(crate) use requests::properties;
 use session::Session;
 use wire::Wire;
 

@@ -309,7 +309,7 @@ pub(super) fn takes_methods(subscriptions: &[(String, u8)]) -> bool {
 }
 
 /// Reads a property bag: `k=v&k2=v2`, percent-encoded; a key without `=` has no value.
-fn properties(bag: &str) -> Document {
+pub(crate) fn properties(bag: &str) -> Document {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = bag.split('&').filter(|pair| !pair.is_empty());
     pairs
