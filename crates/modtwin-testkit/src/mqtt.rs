@@ -16,7 +16,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
 
-pub use encoding::{Heard, Login, Message, Will, packet, ping, publish, subscribe, text, unsubscribe};
+pub use encoding::{
+    Heard, Login, Message, Will, packet, ping, publish, subscribe, text, unsubscribe,
+};
 
 use crate::dialer::Dialer;
 use crate::websocket::{self, Upgrade};

@@ -73,7 +73,8 @@ where
     let rest = bytes.split_off(end + 4);
     let head = String::from_utf8_lossy(&bytes).into_owned();
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+    let status =
+        lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
     let status = status.with_context(|| format!("expected HTTP/1.1, found {head:?}"))?;
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
