@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, header};
-use modtwin_credentials::{ConnectionString, SasToken, Secret};
+use modtwin_core::ids::{DeviceId, ModuleId};
+use modtwin_credentials::{ConnectionString, SasToken, Secret, SharedKey};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -263,6 +264,23 @@ impl Service {
         }
         serde_json::from_slice(&reply.body).context("the answer is no JSON")
     }
+}
+
+/// A token of a day for a module with a symmetric key (base64).
+///
+/// # Errors
+/// An id is none, or the key is no base64.
+pub fn module_token(
+    host: &str,
+    (device, module): (&str, &str),
+    key: &str,
+) -> anyhow::Result<String> {
+    let key = SharedKey::parse(key).context("the hub made no usable key")?;
+    let device = DeviceId::new(device).context("no device id")?;
+    let module = ModuleId::new(module).context("no module id")?;
+    let expires = SystemTime::now() + TOKEN_LIFETIME;
+    let signed = SasToken::sign(host, &device, &module, &key, expires);
+    Ok(signed.context("cannot sign a module's token")?.token.expose().to_owned())
 }
 
 fn module_path(device: &str, module: &str) -> String {
