@@ -199,6 +199,24 @@ impl Client {
         }
     }
 
+    /// As [`Client::message`], however long it takes.
+    ///
+    /// # Errors
+    ///
+    /// Where the link ends, or another packet comes.
+    pub async fn message_whenever(&mut self) -> anyhow::Result<Message> {
+        loop {
+            match self.hear_for_ever().await? {
+                Some(Heard::Message(message)) => {
+                    self.acknowledge(&message).await;
+                    return Ok(message);
+                }
+                Some(Heard::PubAck(_)) => {}
+                other => bail!("expected a message, found {other:?}"),
+            }
+        }
+    }
+
     /// Gives the messages that came while something else was waited for.
     pub fn heard_meanwhile(&mut self) -> Vec<Message> {
         self.aside.drain(..).collect()
