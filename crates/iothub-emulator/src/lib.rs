@@ -25,6 +25,8 @@ mod event;
 mod facts;
 mod fault;
 mod folder;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod hub;
 mod identity;

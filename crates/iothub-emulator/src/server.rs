@@ -100,7 +100,7 @@ impl Emulator {
     }
 }
 
-fn hub(
+pub(crate) fn hub(
     config: Config,
     (policies, registry, store): (Vec<Policy>, Registry, Store),
     stop: watch::Receiver<bool>,

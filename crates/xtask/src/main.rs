@@ -8,6 +8,7 @@ mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
+mod fuzz;
 mod official_clients;
 mod packages;
 mod steps;
@@ -55,6 +56,11 @@ enum Command {
     ///
     /// Installs the SDKs in the versions that tests/sdk pins, and Python's venv, Node and npm where they are missing.
     OfficialClients,
+    /// Fuzz what reads bytes from outside: libFuzzer with coverage, on the stable tool-chain.
+    ///
+    /// Without a target every one takes its turn. Inputs that reach something new are collected
+    /// under target/fuzz; what fails is written there, and its command is printed.
+    Fuzz(fuzz::Arguments),
     /// Measure the released programs: memory, echoes, bursts, rest, outages.
     ///
     /// Installs missing system packages first (as root), or prints the one command that does.
@@ -82,6 +88,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Test { quick } => test::run(&root, *quick),
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
         Command::OfficialClients => official_clients::run(&root),
+        Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Bench { arguments } => bench::run(&root, arguments),
     }
 }

@@ -24,6 +24,7 @@ use crate::packet::{Connect, Packet};
 use crate::throttle::Meter;
 use connect::{Admission, Refusal, UserName};
 use handle::{Ending, LinkHandle};
+pub(crate) use requests::properties;
 use session::Session;
 use wire::Wire;
 

@@ -11,6 +11,8 @@ mod answer;
 mod body;
 mod connection;
 mod conversion;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod peer;
 mod query;
