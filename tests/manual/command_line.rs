@@ -105,8 +105,7 @@ pub(crate) fn modtwind_options() -> String {
 }
 
 fn head(command: &Command) -> String {
-    let man =
-        Man::new(command.clone()).section("1").source("modtwin").manual("modtwin").date("");
+    let man = Man::new(command.clone()).section("1").source("modtwin").manual("modtwin").date("");
     rendered(|out| {
         man.render_title(out)?;
         man.render_name_section(out)?;
@@ -127,9 +126,8 @@ fn section_of(sub: Command, global: &[String]) -> String {
     let title = sub.get_bin_name().unwrap_or(sub.get_name()).to_owned();
     let after = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
     let usage = sub.get_positionals().map(|argument| argument.to_string()).collect::<Vec<_>>();
-    let sub = hidden
-        .into_iter()
-        .fold(sub, |sub, id| sub.mut_arg(id, |argument| argument.hide(true)));
+    let sub =
+        hidden.into_iter().fold(sub, |sub, id| sub.mut_arg(id, |argument| argument.hide(true)));
     let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
     let mut text = format!(
         ".SS {}\n{}.\n",

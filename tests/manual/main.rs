@@ -98,7 +98,8 @@ fn every_page_renders_without_a_warning() {
     assert!(pages.len() >= 4, "{pages:?}");
     for page in pages {
         let mut groff = Command::new("groff");
-        let groff = groff.args(["-t", "-man", "-Kutf8", "-Tutf8", "-ww", "-rLL=78n", "-P-cbou"]).arg(&page);
+        let groff =
+            groff.args(["-t", "-man", "-Kutf8", "-Tutf8", "-ww", "-rLL=78n", "-P-cbou"]).arg(&page);
         let Ok(rendered) = groff.output() else {
             eprintln!("skipped: groff is not here, so no page was rendered");
             return;

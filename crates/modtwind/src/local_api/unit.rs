@@ -60,9 +60,7 @@ impl PinnedProcess {
             Err(cause) if is_hidden(&cause) => {
                 Ok(control_groups::service_of(&control_groups::hierarchy(), self.pid))
             }
-            Err(cause) => {
-                Err(UnitError::Unreadable { pid: self.pid, cause: cause.to_string() })
-            }
+            Err(cause) => Err(UnitError::Unreadable { pid: self.pid, cause: cause.to_string() }),
         };
         if !self.is_there() {
             return Err(UnitError::Ended);
