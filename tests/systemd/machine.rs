@@ -166,6 +166,27 @@ impl Machine {
         self.run(&format!("journalctl --sync; journalctl -o cat -u '{unit}'"))
     }
 
+    /// Has the kernel give the process number `number` to the main process of `unit`, which starts
+    /// over and over (proc(5), `ns_last_pid`).
+    pub(crate) async fn hand_out_again(&self, number: u32, unit: &str) -> anyhow::Result<()> {
+        let rewind = format!("echo {} >/proc/sys/kernel/ns_last_pid", number.saturating_sub(8));
+        until(&format!("process {number} to be one of {unit}"), SOON, async || {
+            let found = self.property(unit, "MainPID")?;
+            if found == number.to_string() {
+                return Ok(Look::Found(()));
+            }
+            // In the machine's numbering, by the file out here: in there it may not be written.
+            let output = Command::new("nsenter")
+                .args(["--pid", "--target", &self.leader.to_string(), "--", "sh", "-c", &rewind])
+                .output()?;
+            if !output.status.success() {
+                bail!("cannot set ns_last_pid: {}", said(&output));
+            }
+            Ok(Look::NotYet(format!("process {found}")))
+        })
+        .await
+    }
+
     /// Writes a file in there, as root's, in one go.
     pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         let file = self.path(path);

@@ -151,3 +151,63 @@ async fn nothing_that_the_daemon_does_is_refused_by_the_sandbox() -> Story {
     assert!(complaint.contains("Permission denied"), "{complaint}");
     Ok(())
 }
+
+/// A process connects and ends; what it leaves behind, a child with its connection, gains nothing
+/// when a unit's process gets its number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_number_that_is_used_again_gives_nobody_a_units_rights() -> Story {
+    let Some(setup) = setup() else { return Ok(()) };
+    let machine = Machine::with_packages(&setup).await?;
+    let mut scene = Scene::start().await?;
+    let rule = "[[module.handler]]\nname = \"hvac\"\nunit = \"hvac.service\"\n";
+    scene.add(&machine, "module01", rule).await?;
+    scene.push(&machine)?;
+    scene.connected(&machine).await?;
+    // Nobody is accepted until all is set up.
+    machine.run("systemctl kill -s STOP modtwind.service && mkdir -m 0777 /run/race")?;
+    machine.write("/run/race/connect.pl", CONNECT)?;
+    machine.run(
+        "systemd-run --quiet --uid=nobody --unit=race --remain-after-exit perl /run/race/connect.pl",
+    )?;
+    let number = machine.wait("the process to end", "cat /run/race/gone").await?;
+    // Starts over until it is given that number.
+    machine.write(
+        "/etc/systemd/system/hvac.service",
+        format!(
+            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nUser=nobody\nRestart=always\n\
+             RestartSec=0\nExecStart=sh -c '[ $$$$ = {number} ] && exec sleep 600'\n"
+        ),
+    )?;
+    machine.run("systemctl daemon-reload && systemctl start --no-block hvac")?;
+    machine.hand_out_again(number.parse()?, "hvac.service").await?;
+    machine.run("systemctl kill -s CONT modtwind.service")?;
+    let answer = machine.wait("an answer", "grep . /run/race/answer").await?;
+    assert!(answer.contains(" 403 "), "{answer}");
+    assert_eq!(machine.property("hvac.service", "MainPID")?, number);
+    // A process of the unit that connects by itself is let in.
+    let get = "modtwinctl get module01 >/dev/null && touch /run/race/let-in";
+    machine.write(
+        "/etc/systemd/system/hvac.service",
+        format!("[Service]\nUser=nobody\nExecStart=sh -c '{get}'\n"),
+    )?;
+    machine.run("systemctl daemon-reload && systemctl restart hvac")?;
+    machine.wait("the unit to be let in", "[ -e /run/race/let-in ]").await?;
+    Ok(())
+}
+
+/// Connects, hands the connection to a child, and ends; the child asks once there is an answer to be
+/// had.
+const CONNECT: &str = r#"
+use strict; use IO::Socket::UNIX; use POSIX;
+my $parent = $$;
+my $socket = IO::Socket::UNIX->new(Peer => "/run/modtwin/modtwin.sock") or die "connect: $!";
+if (fork()) { exit 0 }
+# As long as its session has somebody the number stays taken.
+POSIX::setsid();
+sleep 1 while kill(0, $parent);
+open(my $gone, ">", "/run/race/new"); print $gone $parent; close $gone;
+rename("/run/race/new", "/run/race/gone");
+print $socket "GET /v1/modules/module01 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+my $answer = <$socket>;
+open(my $out, ">", "/run/race/answer"); print $out $answer; close $out;
+"#;

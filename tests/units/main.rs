@@ -107,20 +107,3 @@ fn old_kernels_let_the_daemon_see_who_connects() {
         assert_eq!(generated(release), None, "{release}");
     }
 }
-
-/// A reader of the unit must be able to rely on these whatever else it says.
-#[test]
-fn the_drain_ends_before_systemd_ends_the_daemon() {
-    let unit = fs::read_to_string(folder().join("modtwind.service")).unwrap();
-    for line in [
-        "Type=notify",
-        "NotifyAccess=main",
-        "RestartPreventExitStatus=64 78",
-        "TimeoutStopSec=20s",
-        "RuntimeDirectoryPreserve=yes",
-        "CapabilityBoundingSet=",
-        "Environment=RES_OPTIONS=\"timeout:1 attempts:1\"",
-    ] {
-        assert!(unit.lines().any(|found| found == line), "`{line}` is not in modtwind.service");
-    }
-}
