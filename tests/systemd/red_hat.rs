@@ -48,7 +48,7 @@ async fn the_rpms_bring_what_the_debs_bring() -> Story {
     {
         // Compression and the folders of licences and zsh are each family's own.
         let tidy = "sed -E 's,\\.gz$,,; s,^\\./,/,; s,zsh/[a-z-]+/,zsh/,' | \
-                    grep -vE '/$|licen[cs]e|LICENSE|NOTICE|EDL|EPL|copyright|preset|modtwind\\.toml$' | sort";
+                    grep -vE '/$|licen[cs]e|LICENSE|THIRD-PARTY|NOTICE|EDL|EPL|copyright|preset|modtwind\\.toml$' | sort";
         let deb = machine.run(&format!(
             "dpkg-deb --fsys-tarfile /mnt/packages/old/{package}_*.deb | tar -t | {tidy}"
         ))?;

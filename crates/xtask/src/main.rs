@@ -8,6 +8,7 @@ mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
+mod licences;
 mod manual;
 mod official_clients;
 mod package;

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use crate::{bootstrap, terminal};
+use crate::{bootstrap, licences, terminal};
 
 /// The tools, in the versions that the manifests were written for.
 const TOOLS: [(&str, &str); 2] = [("cargo-deb", "3.8.0"), ("cargo-generate-rpm", "0.21.1")];
@@ -83,7 +83,7 @@ pub(crate) fn pack(
     version: Option<&str>,
 ) -> anyhow::Result<()> {
     tools(root)?;
-    documents_of_the_emulator(root)?;
+    documents(root)?;
     std::fs::create_dir_all(folder).context("cannot make the packages' folder")?;
     let tool = |name: &str| root.join("target/tools/bin").join(name);
     let out = folder.display().to_string();
@@ -130,15 +130,19 @@ fn tools(root: &Path) -> anyhow::Result<()> {
     call(root, &cargo(), &words)
 }
 
-/// Puts the emulator's documents where its manifest expects them: the packing tools know no file
-/// that may be missing, and its manual page may.
-fn documents_of_the_emulator(root: &Path) -> anyhow::Result<()> {
-    let share = root.join("target/package/emulator-share");
+/// Puts documents where the manifests expect them: the licences of what is built in, and all of
+/// the emulator's, because the packing tools know no file that may be missing, and its manual page
+/// may.
+fn documents(root: &Path) -> anyhow::Result<()> {
+    let target = root.join("target/package");
+    let share = target.join("emulator-share");
     let documents = share.join("doc/modtwin-emulator");
     let manual = share.join("man/man1");
     for folder in [&documents, &manual] {
         std::fs::create_dir_all(folder).context("cannot make a folder for documents")?;
     }
+    licences::write(root, &["modtwind", "modtwinctl"], &target.join("THIRD-PARTY.txt"))?;
+    licences::write(root, &["iothub-emulator"], &documents.join("THIRD-PARTY.txt"))?;
     let copy = |from: &Path, to: PathBuf| {
         std::fs::copy(from, to).with_context(|| format!("cannot copy `{}`", from.display()))
     };
