@@ -68,6 +68,8 @@ async fn an_upgrade_over_a_wrong_config_succeeds_and_says_so_in_the_status() -> 
     machine.write(CONFIG, "nonsense")?;
     machine.run("dpkg -i /mnt/packages/new/modtwin_*.deb")?;
     machine.wait_property("modtwind.service", "ExecMainStatus", "78").await?;
+    let status = machine.property("modtwind.service", "StatusText")?;
+    assert!(status.contains("config refused") && status.contains(CONFIG), "{status}");
     assert_eq!(machine.run(&format!("cat {CONFIG}"))?, "nonsense");
     Ok(())
 }
