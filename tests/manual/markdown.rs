@@ -6,6 +6,7 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 const HEAD: &str = r#".\" Written by cargo xtask man from docs/local-api.md.
 .TH modtwin\-local\-api 7 "" modtwin modtwin
+.nh
 .ad l
 .SH NAME
 modtwin\-local\-api \- what local processes and modtwind say to each other

@@ -51,13 +51,15 @@ async fn an_upgrade_keeps_state_config_and_handlers() -> Story {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_somebody_stopped_or_disabled_stays_so_over_an_upgrade() -> Story {
+async fn what_somebody_disabled_stays_so_over_an_upgrade() -> Story {
     let Some(setup) = setup() else { return Ok(()) };
     let machine = Machine::with_packages(&setup).await?;
     machine.run("systemctl disable --now modtwind.service modtwind.path modtwind.socket")?;
     machine.run("dpkg -i /mnt/packages/new/modtwin_*.deb")?;
-    assert_eq!(machine.property("modtwind.service", "UnitFileState")?, "disabled");
-    assert_eq!(machine.property("modtwind.service", "ActiveState")?, "inactive");
+    for unit in ["modtwind.service", "modtwind.socket", "modtwind.path"] {
+        assert_eq!(machine.property(unit, "UnitFileState")?, "disabled", "{unit}");
+        assert_eq!(machine.property(unit, "ActiveState")?, "inactive", "{unit}");
+    }
     Ok(())
 }
 
