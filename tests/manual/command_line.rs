@@ -107,14 +107,16 @@ pub(crate) fn modtwind_options() -> String {
 
 fn head(command: &Command) -> String {
     let man = Man::new(command.clone()).section("1").source("modtwin").manual("modtwin").date("");
-    rendered(|out| {
+    let text = rendered(|out| {
         man.render_title(out)?;
         // Names of programs and keys are not to be parted.
         writeln!(out, ".nh\n.ad l")?;
         man.render_name_section(out)?;
         man.render_synopsis_section(out)?;
         man.render_description_section(out)
-    })
+    });
+    // A date that is left out must still be there for what follows it to be in its place.
+    text.replacen(".TH modtwinctl 1  ", ".TH modtwinctl 1 \"\" ", 1)
 }
 
 /// A command of a command: what it does, its arguments, and what its help says at the end. What
