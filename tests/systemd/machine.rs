@@ -217,6 +217,10 @@ impl Drop for Machine {
         let deadline = Instant::now() + Duration::from_secs(20);
         while let Ok(None) = self.container.try_wait() {
             if Instant::now() > deadline {
+                // The end of its first process is that of all in there; it outlives systemd-nspawn.
+                if let Some(first) = first_process_below(self.container.id()) {
+                    let _gone = Command::new("kill").args(["-KILL", &first.to_string()]).status();
+                }
                 let _killed = self.container.kill();
             }
             // Polls: the container's end, until it is killed above.
