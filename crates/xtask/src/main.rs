@@ -9,9 +9,13 @@ mod bootstrap;
 mod deadline;
 mod demo;
 mod fuzz;
+mod licences;
+mod manual;
 mod official_clients;
+mod package;
 mod packages;
 mod steps;
+mod systemd_test;
 mod terminal;
 mod test;
 mod totals;
@@ -70,6 +74,23 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Build the .deb and .rpm packages into target/package.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does, and
+    /// the packing tools into target/tools.
+    Package {
+        /// How the programs are built.
+        #[arg(long, value_enum, default_value_t = package::Profile::Dist)]
+        profile: package::Profile,
+    },
+    /// Test the packages on a real systemd, in containers; needs root.
+    SystemdTest {
+        /// How the programs are built.
+        #[arg(long, value_enum, default_value_t = package::Profile::Dev)]
+        profile: package::Profile,
+    },
+    /// Write the manual pages and shell completions anew, from the code.
+    Man,
 }
 
 fn main() -> ExitCode {
@@ -90,6 +111,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::OfficialClients => official_clients::run(&root),
         Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Bench { arguments } => bench::run(&root, arguments),
+        Command::Package { profile } => package::run(&root, *profile),
+        Command::SystemdTest { profile } => systemd_test::run(&root, *profile),
+        Command::Man => manual::run(&root),
     }
 }
 

@@ -66,6 +66,14 @@ const OFFICIAL_CLIENTS: Step = Step {
     counts_tests: true,
 };
 
+/// Says why where this machine can't boot a systemd.
+const SYSTEMD: Step = Step {
+    name: "systemd",
+    arguments: &["xtask", "systemd-test"],
+    environment: &[],
+    counts_tests: true,
+};
+
 /// All but the advisories: their database is on the network.
 const LICENCES: Step = Step {
     name: "licences and sources",
@@ -92,7 +100,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     let mut steps = if quick {
         vec![FORMAT, RULES, LINTS, UNIT_TESTS]
     } else {
-        vec![FORMAT, LINTS, PROGRAMS, TESTS, DOCUMENTATION, DEMO]
+        vec![FORMAT, LINTS, PROGRAMS, TESTS, SYSTEMD, DOCUMENTATION, DEMO]
     };
     let obstacle = official_clients::obstacle().filter(|_| !quick);
     if !quick && obstacle.is_none() {

@@ -10,6 +10,7 @@ mod acks;
 mod answer;
 mod body;
 mod connection;
+mod control_groups;
 mod conversion;
 #[doc(hidden)]
 pub mod fuzzing;
