@@ -1,0 +1,217 @@
+//! One budget for all modules of a daemon: how often it may connect, and how often it may ask
+//! something of the hub.
+//!
+//! The hub's meters belong to the whole hub (IoT Hub quotas and throttling), so that what one module
+//! is told concerns its neighbours too. Owns the policy alone: time comes in, and a caller that may
+//! not go yet is told when to ask again. Waiting, and in which order, is the driver's.
+//!
+//! - Connects are spaced, with full jitter. The space begins wide, halves with each success and
+//!   doubles with each failure that neighbours may share, so that a hub that comes back is not met
+//!   by all modules at once, and a hub that is gone is not knocked at by all of them.
+//! - Operations (twin reads and reports) come from a bucket. A 429 empties it and halves its rate;
+//!   time without another one gives the rate back. Nobody is ever refused for good.
+
+use core::time::Duration;
+
+use fastrand::Rng;
+
+use crate::status::Reason;
+use crate::time::Millis;
+
+/// How much of a rate a full bucket holds, in seconds.
+const BURST_SECONDS: u64 = 50;
+/// How much wider the space between connects is at the start than at the best.
+const START_WIDTH: u32 = 4;
+/// How much wider the space between connects may become, in spacings.
+const MAX_WIDTH: u32 = 64;
+/// For how long one 429 stands for all that come with it, and how long the rate stays as low before
+/// it grows, in retry bases.
+const CONGESTION: u32 = 10;
+/// The slowest rate of operations, in thousandths of one a second: one in ten seconds.
+const SLOWEST: u64 = 100;
+/// Into how many steps the way back from the slowest rate to the full one is divided.
+const RECOVERY_STEPS: u64 = 16;
+/// What one operation costs, in the bucket's unit.
+const OPERATION: u64 = 1_000_000;
+
+/// What a daemon may ask of a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The mean space between two connects when all is well.
+    pub connect_spacing: Duration,
+    /// How many operations a second, in the long run.
+    pub operations_per_second: u32,
+    /// The base of all waits, as in the sessions' settings.
+    pub retry_base: Duration,
+}
+
+/// The budget; see the module's page.
+#[derive(Debug, Clone)]
+pub struct Governor {
+    policy: Policy,
+    rng: Rng,
+    /// The present space between connects, as a multiple of the policy's.
+    width: u32,
+    next_connect: Millis,
+    /// What is in the bucket, in millionths of an operation.
+    tokens: u64,
+    /// The present rate, in thousandths of an operation a second.
+    rate: u64,
+    filled_at: Millis,
+    /// When the last congestion was noted; the next rise counts from then.
+    congested_at: Option<Millis>,
+}
+
+impl Governor {
+    /// A full budget; `seed` decides the jitter.
+    #[must_use]
+    pub fn new(policy: Policy, now: Millis, seed: u64) -> Self {
+        let mut governor = Self {
+            policy,
+            rng: Rng::with_seed(seed),
+            width: START_WIDTH,
+            next_connect: now,
+            tokens: 0,
+            rate: 0,
+            filled_at: now,
+            congested_at: None,
+        };
+        governor.rate = governor.full_rate();
+        governor.tokens = governor.capacity();
+        governor
+    }
+
+    /// Puts another policy in force; what was learnt of the hub is kept.
+    pub fn set_policy(&mut self, now: Millis, policy: Policy) {
+        self.fill(now);
+        let was_full = self.rate == self.full_rate();
+        self.policy = policy;
+        self.rate = if was_full { self.full_rate() } else { self.rate.min(self.full_rate()) };
+        self.tokens = self.tokens.min(self.capacity());
+    }
+
+    /// Lets one connection attempt through.
+    ///
+    /// # Errors
+    ///
+    /// When to ask again.
+    pub fn connect(&mut self, now: Millis) -> Result<(), Millis> {
+        if now < self.next_connect {
+            return Err(self.next_connect);
+        }
+        let space = self.policy.connect_spacing * self.width.min(self.max_width());
+        let twice = u64::try_from(space.as_millis()).unwrap_or(u64::MAX).saturating_mul(2);
+        // Half of the jitter is kept as a floor: "start-up connects spread" has to hold of two in a row.
+        let wait = self.rng.u64(twice / 4..=twice - twice / 4);
+        self.next_connect = now + Duration::from_millis(wait);
+        Ok(())
+    }
+
+    /// Lets one operation through: a request for a twin, or a report.
+    ///
+    /// # Errors
+    ///
+    /// When to ask again.
+    pub fn operation(&mut self, now: Millis) -> Result<(), Millis> {
+        self.fill(now);
+        if self.tokens >= OPERATION {
+            self.tokens -= OPERATION;
+            return Ok(());
+        }
+        // A thousandth of an operation a second is a millionth in a millisecond.
+        let missing = (OPERATION - self.tokens).div_ceil(self.rate.max(1));
+        Err(now + Duration::from_millis(missing))
+    }
+
+    /// Takes the news that a session has come into step, or that the hub took a report.
+    pub fn succeeded(&mut self) {
+        self.width = (self.width / 2).max(1);
+    }
+
+    /// Takes the news that an attempt or an operation failed. Only what concerns the neighbours
+    /// counts: a hub that can't be reached or asks to slow down. A module's own bad credential
+    /// does not.
+    pub fn failed(&mut self, now: Millis, reason: Reason) {
+        match reason {
+            Reason::Network | Reason::HubError => {
+                self.width = self.width.saturating_mul(2).min(MAX_WIDTH);
+            }
+            Reason::Throttled | Reason::Quota => {
+                self.width = MAX_WIDTH;
+                self.congested(now, reason == Reason::Quota);
+            }
+            _ => {}
+        }
+    }
+
+    /// The present rate of operations as a share of the policy's, in percent.
+    #[must_use]
+    pub fn rate_percent(&self) -> u64 {
+        self.rate * 100 / self.full_rate().max(1)
+    }
+
+    /// Halves the rate; a spent quota takes it down to the slowest at once.
+    fn congested(&mut self, now: Millis, is_spent: bool) {
+        self.fill(now);
+        self.tokens = self.tokens.min(OPERATION);
+        let slowest = SLOWEST.min(self.full_rate());
+        if is_spent {
+            self.rate = slowest;
+        } else if self.congested_at.is_none_or(|at| now.since(at) >= self.congestion()) {
+            self.rate = (self.rate / 2).max(slowest);
+        } else {
+            return;
+        }
+        self.congested_at = Some(now);
+    }
+
+    /// Puts into the bucket what has come since, and lets the rate rise where nothing is against it.
+    fn fill(&mut self, now: Millis) {
+        let mut congested_at = self.congested_at;
+        while let Some(at) = congested_at {
+            let rises_at = at + self.congestion();
+            if rises_at > now || self.rate >= self.full_rate() {
+                break;
+            }
+            self.pour(rises_at);
+            self.rate += (self.full_rate() / RECOVERY_STEPS).max(1);
+            self.rate = self.rate.min(self.full_rate());
+            congested_at = Some(rises_at);
+        }
+        if self.rate >= self.full_rate()
+            && congested_at.is_some_and(|at| now.since(at) >= self.congestion())
+        {
+            congested_at = None;
+        }
+        self.congested_at = congested_at;
+        self.pour(now);
+    }
+
+    fn pour(&mut self, now: Millis) {
+        let ms = u64::try_from(now.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
+        let more = ms.saturating_mul(self.rate);
+        self.tokens = self.tokens.saturating_add(more).min(self.capacity());
+        self.filled_at = self.filled_at.max(now);
+    }
+
+    fn full_rate(&self) -> u64 {
+        u64::from(self.policy.operations_per_second.max(1)) * 1000
+    }
+
+    fn capacity(&self) -> u64 {
+        (self.full_rate() * BURST_SECONDS).saturating_mul(OPERATION / 1000)
+    }
+
+    fn congestion(&self) -> Duration {
+        self.policy.retry_base * CONGESTION
+    }
+
+    /// The space never grows past one base, or one spacing where that is longer.
+    fn max_width(&self) -> u32 {
+        let spacing = self.policy.connect_spacing.as_millis().max(1);
+        u32::try_from(self.policy.retry_base.as_millis() / spacing).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests;
