@@ -11,6 +11,7 @@ pub mod acknowledgement;
 pub mod backoff;
 pub mod document;
 pub mod governor;
+pub mod handlers;
 pub mod ids;
 pub mod limits;
 pub mod message;
