@@ -141,6 +141,13 @@ impl Session {
         }
     }
 
+    /// Whether somebody still waits for the answer to a request: one that was held may have been
+    /// overtaken by events.
+    #[must_use]
+    pub fn awaits(&self, id: RequestId) -> bool {
+        self.answer_timer(id).is_some()
+    }
+
     /// Takes the news that a request that was held has been sent.
     pub fn handle_sent(&mut self, now: Millis, id: RequestId) {
         if let Some(timer) = self.answer_timer(id) {
