@@ -171,11 +171,7 @@ fn config() -> SessionConfig {
 
 /// A budget that holds nobody up.
 pub(crate) fn policy() -> Policy {
-    Policy {
-        connect_spacing: Duration::ZERO,
-        operations_per_second: u32::MAX,
-        retry_base: Duration::from_secs(1),
-    }
+    Policy::boundless(Duration::from_secs(1))
 }
 
 /// What the session asked of its link.
