@@ -8,9 +8,12 @@
 //! - Connects are spaced, with full jitter. The space begins wide, halves with each success and
 //!   doubles with each failure that neighbours may share, so that a hub that comes back is not met
 //!   by all modules at once, and a hub that is gone is not knocked at by all of them.
-//! - Operations (twin reads and reports) come from a bucket. A 429 empties it and halves its rate;
-//!   time without another one gives the rate back. Nobody is ever refused for good.
+//! - Operations (twin reads and reports) come from buckets: half of the rate fills one that all
+//!   share, the other half is divided among the modules, so that one that floods finds the shared
+//!   one empty and the others find their own full. A 429 halves all of it; time without another one
+//!   gives it back. Nobody is ever refused for good.
 
+use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use fastrand::Rng;
@@ -18,7 +21,7 @@ use fastrand::Rng;
 use crate::status::Reason;
 use crate::time::Millis;
 
-/// How much of a rate a full bucket holds, in seconds.
+/// How much of its rate a full bucket holds, in seconds.
 const BURST_SECONDS: u64 = 50;
 /// How much wider the space between connects is at the start than at the best.
 const START_WIDTH: u32 = 4;
@@ -53,6 +56,10 @@ impl Policy {
     }
 }
 
+/// A module that draws on the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Member(u32);
+
 /// The budget; see the module's page.
 #[derive(Debug, Clone)]
 pub struct Governor {
@@ -61,8 +68,11 @@ pub struct Governor {
     /// The present space between connects, as a multiple of the policy's.
     width: u32,
     next_connect: Millis,
-    /// What is in the bucket, in millionths of an operation.
-    tokens: u64,
+    /// What is in the bucket that all share, in millionths of an operation.
+    shared: u64,
+    /// What is in the modules' own, alike.
+    own: BTreeMap<Member, u64>,
+    next_member: u32,
     /// The present rate, in thousandths of an operation a second.
     rate: u64,
     filled_at: Millis,
@@ -79,14 +89,32 @@ impl Governor {
             rng: Rng::with_seed(seed),
             width: START_WIDTH,
             next_connect: now,
-            tokens: 0,
+            shared: 0,
+            own: BTreeMap::new(),
+            next_member: 0,
             rate: 0,
             filled_at: now,
             congested_at: None,
         };
         governor.rate = governor.full_rate();
-        governor.tokens = governor.capacity();
+        governor.shared = Self::capacity(governor.full_rate() / 2);
         governor
+    }
+
+    /// Takes a module in, with a share of its own.
+    pub fn join(&mut self, now: Millis) -> Member {
+        self.fill(now);
+        let member = Member(self.next_member);
+        self.next_member = self.next_member.wrapping_add(1);
+        self.own.insert(member, u64::MAX);
+        self.fill(now);
+        member
+    }
+
+    /// Divides the share of a module that is gone among the others.
+    pub fn leave(&mut self, now: Millis, member: Member) {
+        self.fill(now);
+        self.own.remove(&member);
     }
 
     /// Puts another policy in force; what was learnt of the hub is kept.
@@ -95,7 +123,7 @@ impl Governor {
         let was_full = self.rate == self.full_rate();
         self.policy = policy;
         self.rate = if was_full { self.full_rate() } else { self.rate.min(self.full_rate()) };
-        self.tokens = self.tokens.min(self.capacity());
+        self.fill(now);
     }
 
     /// Lets one connection attempt through.
@@ -115,20 +143,30 @@ impl Governor {
         Ok(())
     }
 
-    /// Lets one operation through: a request for a twin, or a report.
+    /// Lets one operation of a module through: a request for a twin, or a report.
     ///
     /// # Errors
     ///
     /// When to ask again.
-    pub fn operation(&mut self, now: Millis) -> Result<(), Millis> {
+    pub fn operation(&mut self, now: Millis, member: Member) -> Result<(), Millis> {
         self.fill(now);
-        if self.tokens >= OPERATION {
-            self.tokens -= OPERATION;
-            return Ok(());
+        let (shared_rate, own_rate) = (self.rate / 2, self.own_rate(self.rate));
+        let mut none = 0;
+        let is_member = self.own.contains_key(&member);
+        let own = self.own.get_mut(&member).unwrap_or(&mut none);
+        let mut soonest = u64::MAX;
+        for (bucket, rate) in [(&mut self.shared, shared_rate), (own, own_rate)] {
+            if *bucket >= OPERATION {
+                *bucket -= OPERATION;
+                return Ok(());
+            }
+            // A thousandth of an operation a second is a millionth in a millisecond.
+            soonest = soonest.min((OPERATION - *bucket).div_ceil(rate.max(1)));
+            if !is_member {
+                break;
+            }
         }
-        // A thousandth of an operation a second is a millionth in a millisecond.
-        let missing = (OPERATION - self.tokens).div_ceil(self.rate.max(1));
-        Err(now + Duration::from_millis(missing))
+        Err(now + Duration::from_millis(soonest))
     }
 
     /// Takes the news that a session has come into step, or that the hub took a report.
@@ -161,15 +199,18 @@ impl Governor {
     /// Halves the rate; a spent quota takes it down to the slowest at once.
     fn congested(&mut self, now: Millis, is_spent: bool) {
         self.fill(now);
-        self.tokens = self.tokens.min(OPERATION);
+        self.shared = self.shared.min(OPERATION);
         let slowest = SLOWEST.min(self.full_rate());
         if is_spent {
             self.rate = slowest;
+            self.shared = 0;
+            self.own.values_mut().for_each(|own| *own = (*own).min(OPERATION));
         } else if self.congested_at.is_none_or(|at| now.since(at) >= self.congestion()) {
             self.rate = (self.rate / 2).max(slowest);
         } else {
             return;
         }
+        self.own.values_mut().for_each(|own| *own /= 2);
         self.congested_at = Some(now);
     }
 
@@ -197,8 +238,15 @@ impl Governor {
 
     fn pour(&mut self, now: Millis) {
         let ms = u64::try_from(now.since(self.filled_at).as_millis()).unwrap_or(u64::MAX);
-        let more = ms.saturating_mul(self.rate);
-        self.tokens = self.tokens.saturating_add(more).min(self.capacity());
+        let full = self.full_rate();
+        let (shared_most, own_most) =
+            (Self::capacity(full / 2), Self::capacity(self.own_rate(full)).max(OPERATION));
+        let more = ms.saturating_mul(self.rate / 2);
+        self.shared = self.shared.saturating_add(more).min(shared_most);
+        let more = ms.saturating_mul(self.own_rate(self.rate));
+        for own in self.own.values_mut() {
+            *own = own.saturating_add(more).min(own_most);
+        }
         self.filled_at = self.filled_at.max(now);
     }
 
@@ -206,8 +254,15 @@ impl Governor {
         u64::from(self.policy.operations_per_second.max(1)) * 1000
     }
 
-    fn capacity(&self) -> u64 {
-        (self.full_rate() * BURST_SECONDS).saturating_mul(OPERATION / 1000)
+    /// A module's own share of a rate.
+    fn own_rate(&self, rate: u64) -> u64 {
+        let members = u64::try_from(self.own.len()).unwrap_or(u64::MAX).max(1);
+        (rate / 2 / members).max(1)
+    }
+
+    /// What a bucket of that rate holds.
+    fn capacity(rate: u64) -> u64 {
+        (rate * BURST_SECONDS).saturating_mul(OPERATION / 1000)
     }
 
     fn congestion(&self) -> Duration {

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use modtwin_core::governor::{Governor as Budget, Policy};
+use modtwin_core::governor::{Governor as Budget, Member, Policy};
 use modtwin_core::status::Reason;
 use modtwin_core::time::Millis;
 use tokio::sync::watch;
@@ -28,9 +28,15 @@ struct Shared {
     zero: Instant,
     // A mutex because all sessions draw on one budget; held for a few steps of arithmetic.
     budget: Mutex<Budget>,
-    // Mutexes for their fair queues: who holds one waits for its turn, the others wait behind it.
+    // A mutex for its fair queue: who holds it waits for its turn, the others wait behind it.
     connects: tokio::sync::Mutex<()>,
-    operations: tokio::sync::Mutex<()>,
+}
+
+/// A module's seat at the budget; its share goes to the others when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    shared: Arc<Shared>,
+    member: Member,
 }
 
 impl Governor {
@@ -41,7 +47,6 @@ impl Governor {
             zero: Instant::now(),
             budget: Mutex::new(Budget::new(policy, Millis(0), seed)),
             connects: tokio::sync::Mutex::default(),
-            operations: tokio::sync::Mutex::default(),
         };
         Self { shared: Arc::new(shared), reached: watch::Sender::new(0) }
     }
@@ -65,18 +70,11 @@ impl Governor {
         self.shared.wait(Budget::connect).await;
     }
 
-    /// Takes an operation from the budget, if that can be done without overtaking anybody.
-    pub(crate) fn try_operation(&self) -> bool {
-        match self.shared.operations.try_lock() {
-            Ok(_turn) => self.shared.budget().operation(self.shared.now()).is_ok(),
-            Err(_others_wait) => false,
-        }
-    }
-
-    /// Waits for the caller's turn to ask something of the hub. Cancel-safe.
-    pub(crate) async fn admit_operation(&self) {
-        let _turn = self.shared.operations.lock().await;
-        self.shared.wait(Budget::operation).await;
+    /// Takes a module in.
+    pub(crate) fn join(&self) -> Share {
+        let shared = Arc::clone(&self.shared);
+        let member = shared.budget().join(shared.now());
+        Share { shared, member }
     }
 
     /// Says that an attempt, a link or a request failed.
@@ -94,6 +92,26 @@ impl Governor {
     /// Hears whenever some session has reached the hub.
     pub fn reached(&self) -> watch::Receiver<u64> {
         self.reached.subscribe()
+    }
+}
+
+impl Share {
+    /// Takes an operation from the budget, if there is one.
+    pub(crate) fn try_operation(&self) -> bool {
+        let now = self.shared.now();
+        self.shared.budget().operation(now, self.member).is_ok()
+    }
+
+    /// Waits until the module may ask something of the hub. Cancel-safe.
+    pub(crate) async fn operation(&self) {
+        self.shared.wait(|budget, now| budget.operation(now, self.member)).await;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let now = self.shared.now();
+        self.shared.budget().leave(now, self.member);
     }
 }
 
@@ -161,31 +179,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_late_does_not_overtake_those_that_wait() {
+    async fn a_caller_that_gives_up_takes_nothing_and_the_next_gets_it() {
         let governor = governor(1);
-        while governor.try_operation() {}
-        let waiting = tokio::spawn({
-            let governor = governor.clone();
-            async move { governor.admit_operation().await }
-        });
-        tokio::time::advance(Duration::from_millis(500)).await;
-        tokio::task::yield_now().await;
-        assert!(!governor.try_operation(), "somebody waits");
+        let share = governor.join();
+        while share.try_operation() {}
+        for _ in 0..10 {
+            let wait = Duration::from_millis(50);
+            assert!(tokio::time::timeout(wait, share.operation()).await.is_err());
+        }
         let began = Instant::now();
-        waiting.await.unwrap();
-        assert!(began.elapsed() <= Duration::from_millis(600), "{:?}", began.elapsed());
+        share.operation().await;
+        assert!(began.elapsed() <= Duration::from_millis(1_600), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_that_gives_up_takes_nothing() {
-        let governor = governor(1);
-        while governor.try_operation() {}
-        for _ in 0..10 {
-            let wait = Duration::from_millis(50);
-            assert!(tokio::time::timeout(wait, governor.admit_operation()).await.is_err());
-        }
-        let began = Instant::now();
-        governor.admit_operation().await;
-        assert!(began.elapsed() <= Duration::from_millis(600), "{:?}", began.elapsed());
+    async fn a_module_that_floods_does_not_hold_up_another() {
+        let governor = governor(20);
+        let (flood, other) = (governor.join(), governor.join());
+        while flood.try_operation() {}
+        assert!(other.try_operation());
+        drop(flood);
+        assert!(other.try_operation());
     }
 }

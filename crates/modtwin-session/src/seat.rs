@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use crate::clock::ClockReceiver;
 use crate::credential::CredentialSource;
 use crate::driver::{Driver, End};
-use crate::governor::Governor;
+use crate::governor::{Governor, Share};
 use crate::handle::{COMMAND_QUEUE, Command, ModuleHandle};
 use crate::link::{HubLink, LinkEvents};
 use crate::store::{Loaded, StoreError, TwinStore};
@@ -74,6 +74,7 @@ pub struct Ports {
 pub(crate) struct Ends {
     pub(crate) config: SessionConfig,
     pub(crate) ports: Ports,
+    pub(crate) share: Arc<Share>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) view: watch::Sender<Arc<ModuleView>>,
     /// The number of the newest connection, which no later run may use again.
@@ -108,6 +109,7 @@ impl Seat {
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let loaded = load(&ports.store).await;
         let damage = loaded.as_ref().ok().and_then(|loaded| loaded.damage.clone());
+        let share = Arc::new(ports.governor.join());
         let (written, written_receiver) = watch::channel(Written::default());
         let (view, view_receiver) = watch::channel(Arc::new(first_view(&config.module, loaded)));
         let module = config.module.clone();
@@ -117,7 +119,8 @@ impl Seat {
             view: view_receiver,
             written: written_receiver,
         };
-        let ends = Ends { config, ports, commands, view, epoch: 0, connects: 0, written, damage };
+        let ends =
+            Ends { share, config, ports, commands, view, epoch: 0, connects: 0, written, damage };
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
 

@@ -134,12 +134,12 @@ impl ClockKeeper {
             self.kept = None;
             self.trying_until = None;
             self.began = (wall, now);
-            self.say(self.doubt(wall), wall, true);
+            self.say(self.doubt(wall), (wall, now), true);
             return;
         }
         match self.doubt(wall) {
-            Some(Doubt::BeforeKept(_)) if self.tries(now) => self.say(None, wall, false),
-            doubt => self.say(doubt, wall, false),
+            Some(Doubt::BeforeKept(_)) if self.tries(now) => self.say(None, (wall, now), false),
+            doubt => self.say(doubt, (wall, now), false),
         }
     }
 
@@ -175,7 +175,7 @@ impl ClockKeeper {
         apart.is_ok_and(|apart| apart >= STEP)
     }
 
-    fn say(&mut self, doubt: Option<Doubt>, wall: SystemTime, is_news: bool) {
+    fn say(&mut self, doubt: Option<Doubt>, (wall, now): (SystemTime, Instant), is_news: bool) {
         let held = doubt.map(|doubt| self.words(doubt, wall));
         let before = self.state.borrow().held.is_some();
         if before == held.is_some() && !is_news {
@@ -187,7 +187,7 @@ impl ClockKeeper {
             None => {}
         }
         if held.is_some() && !before {
-            self.held_since = Instant::now();
+            self.held_since = now;
         }
         self.state.send_modify(|state| {
             state.held = held;

@@ -145,14 +145,14 @@ impl Driver<'_> {
 
     /// Sends a request, once it is its turn.
     fn send(&mut self, id: RequestId, request: Request) {
-        let governor = self.ends.ports.governor.clone();
-        if governor.try_operation() {
+        if self.ends.share.try_operation() {
             return self.publish_request(id, &request);
         }
+        let share = Arc::clone(&self.ends.share);
         self.session.handle_held(id);
         let epoch = Epoch(self.ends.epoch);
         self.jobs.spawn(async move {
-            governor.admit_operation().await;
+            share.operation().await;
             Job::Admitted(epoch, id, request)
         });
     }

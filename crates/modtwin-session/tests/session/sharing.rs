@@ -36,7 +36,7 @@ async fn requests_past_the_budget_wait_for_their_turn_and_all_get_it() {
     }
     // Fifty at once, less the fetch, then one a second; none was given up as unanswered.
     let took = began.elapsed();
-    assert!(took >= seconds(70) && took <= seconds(72), "{took:?}");
+    assert!(took >= seconds(70) && took <= seconds(75), "{took:?}");
     assert_eq!(rig.handle.view().connects, 1);
 }
 
