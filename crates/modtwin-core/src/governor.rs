@@ -191,8 +191,8 @@ impl Governor {
     }
 
     /// The present rate of operations as a share of the policy's, in percent.
-    #[must_use]
-    pub fn rate_percent(&self) -> u64 {
+    pub fn rate_percent(&mut self, now: Millis) -> u64 {
+        self.fill(now);
         self.rate * 100 / self.full_rate().max(1)
     }
 

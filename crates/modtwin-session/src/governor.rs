@@ -61,7 +61,8 @@ impl Governor {
     /// the hub asked to slow down.
     #[must_use]
     pub fn rate_percent(&self) -> u64 {
-        self.shared.budget().rate_percent()
+        let now = self.shared.now();
+        self.shared.budget().rate_percent(now)
     }
 
     /// Waits for the caller's turn to connect. Cancel-safe: a caller that gives up takes nothing.

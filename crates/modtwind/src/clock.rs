@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use crate::store::replace;
+use crate::store::{make_folder, replace};
 
 /// No clock that is before this can be right: 2026-11-01. A constant, so that builds stay
 /// reproducible; raised with each release.
@@ -63,6 +63,8 @@ pub(crate) struct ClockKeeper {
     reached: watch::Receiver<u64>,
     kept: Option<SystemTime>,
     kept_at: Option<Instant>,
+    /// The disk did not take the kept time.
+    is_owed: bool,
     began: (SystemTime, Instant),
     held_since: Instant,
     trying_until: Option<Instant>,
@@ -80,6 +82,7 @@ impl ClockKeeper {
             reached,
             kept: read(&directory.join(CLOCK_FILE)),
             kept_at: None,
+            is_owed: false,
             began: (SystemTime::now(), now),
             held_since: now,
             trying_until: None,
@@ -100,7 +103,7 @@ impl ClockKeeper {
             };
             self.reached = reached;
             let (wall, now) = (SystemTime::now(), Instant::now());
-            if proven {
+            if proven || self.is_owed {
                 self.prove(wall, now);
             }
             self.look(wall, now);
@@ -121,8 +124,11 @@ impl ClockKeeper {
         }
         let kept = Kept { reached_ms: to_stored_ms(wall) };
         let text = serde_json::to_vec(&kept).unwrap_or_default();
-        // The sessions say what is wrong with the disk; the next proof tries again.
-        if self.directory.is_dir() && replace(&self.directory, CLOCK_FILE, &text).is_ok() {
+        let made = if self.directory.is_dir() { Ok(()) } else { make_folder(&self.directory) };
+        // What is wrong with the disk is said by the sessions.
+        let written = made.and_then(|()| replace(&self.directory, CLOCK_FILE, &text));
+        self.is_owed = written.is_err();
+        if !self.is_owed {
             self.kept_at = Some(now);
         }
     }

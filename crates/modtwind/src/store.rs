@@ -62,18 +62,6 @@ impl StateFolder {
         );
         Ok(Loaded { twin: None, damage: Some(damage) })
     }
-
-    fn make(&self) -> Result<(), StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(|error| failed("create", &self.folder, &error))?;
-        match self.folder.parent() {
-            Some(parent) => sync_folder(parent),
-            None => Ok(()),
-        }
-    }
 }
 
 impl TwinStore for StateFolder {
@@ -106,13 +94,27 @@ impl TwinStore for StateFolder {
         bytes.push(b'\n');
         match replace(&self.folder, STATE_FILE, &bytes) {
             Err(_) if !self.folder.is_dir() => {
-                self.make()?;
+                make_folder(&self.folder)?;
                 replace(&self.folder, STATE_FILE, &bytes)?;
             }
             written => written?,
         }
         Ok(bytes.len() as u64)
     }
+}
+
+/// Makes a folder that only the daemon's user may look into, with all folders above it.
+///
+/// # Errors
+///
+/// [`StoreError`] where it can't be made.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| failed("create", folder, &error))?;
+    folder.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Writes a file of `folder` whole; on return it survives power loss.

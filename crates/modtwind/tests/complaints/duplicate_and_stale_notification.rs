@@ -11,6 +11,7 @@ const CHANGES: u64 = 40;
 async fn each_change_is_told_once_and_in_its_order() -> Story {
     let mut stage = Stage::start(MODTWIND, 1).await?;
     let mut spectator = stage.watch(M).await?;
+    spectator.wait("the snapshot", |seen| !seen.revisions.is_empty()).await?;
     let begun = spectator.look(|seen| seen.revisions.len());
     stage.fault("duplicate-desired", M, json!({})).await?;
     for n in 0..CHANGES {

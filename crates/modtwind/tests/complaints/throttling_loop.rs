@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::{M, MODTWIND, Story, converges};
 
 async fn requests(stage: &mut Stage) -> anyhow::Result<u64> {
-    Ok(stage.count(M, "twin_gets").await? + stage.count(M, "reports").await?)
+    Ok(stage.count(M, "twin_gets").await? + stage.count(M, "reported_patches").await?)
 }
 
 #[tokio::test]
