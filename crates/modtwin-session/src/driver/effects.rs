@@ -69,7 +69,6 @@ impl Driver<'_> {
             return;
         }
         self.log_status();
-        self.log_sizes();
         self.ends.connects = self.around.earlier_connects + self.session.connects();
         let (session, around) = (&self.session, &self.around);
         self.ends.view.send_if_modified(|published| {
@@ -80,6 +79,7 @@ impl Driver<'_> {
             }
             modified
         });
+        self.log_sizes();
     }
 
     /// Waits for its turn and reads the credential, off the loop.

@@ -50,6 +50,8 @@ async fn a_key_that_the_hub_refuses_is_set_aside_and_the_rest_arrives() -> Story
     let quarantined = &module(&status, M)?.quarantined;
     assert!(!quarantined.is_empty() && quarantined.iter().all(|it| it.key.starts_with("big")));
     assert!(stage.gateway.log_text().contains("quarantined"));
+    // Whoever did not wait for the hub's word finds it in the snapshot.
+    assert_eq!(client.snapshot(M).await?.quarantined, *quarantined);
     // Reports go on, and a better value of the same key is taken.
     let key = quarantined[0].key.clone();
     let wait = Wait::Hub { timeout: Duration::from_secs(20) };
