@@ -80,7 +80,7 @@ async fn silence_is_reported_as_504_and_the_late_answer_replaces_it() -> Story {
 
 #[tokio::test]
 async fn a_section_that_is_nearly_full_is_told_of_in_status_and_log() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let stage = Stage::start(MODTWIND, 1).await?;
     let filler: Map<String, Value> =
         (0..7).map(|n| (format!("k{n}"), json!("x".repeat(4000)))).collect();
     stage.report(M, Value::Object(filler)).await?;
