@@ -47,6 +47,9 @@ pub struct Hub {
     pub api_version: String,
     /// The base that every wait before a retry is a multiple of, 10 ms to 1 min.
     pub retry_delay: Duration,
+    /// How many twin reads and reports all modules together send in a second, in the long run; from
+    /// 1 to 10,000.
+    pub operations_per_second: u32,
 }
 
 impl Hub {

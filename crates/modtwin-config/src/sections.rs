@@ -27,6 +27,7 @@ pub(crate) struct RawHub {
     keep_alive: Field<Duration>,
     api_version: Field<String>,
     retry_delay: Field<Duration>,
+    operation_rate: Field<u32>,
 }
 
 impl RawHub {
@@ -40,6 +41,7 @@ impl RawHub {
         keep_alive: Field::Absent,
         api_version: Field::Absent,
         retry_delay: Field::Absent,
+        operation_rate: Field::Absent,
     };
 
     /// Stands for a section that is no table: what it lacks is not worth a problem of its own.
@@ -58,6 +60,7 @@ impl RawHub {
             keep_alive: table.text("keep-alive", problems, keep_alive),
             api_version: table.text("api-version", problems, values::api_version),
             retry_delay: table.duration("retry-delay", problems),
+            operation_rate: table.text("operation-rate", problems, operation_rate),
         }
     }
 
@@ -72,6 +75,7 @@ impl RawHub {
             keep_alive: self.keep_alive.over(earlier.keep_alive),
             api_version: self.api_version.over(earlier.api_version),
             retry_delay: self.retry_delay.over(earlier.retry_delay),
+            operation_rate: self.operation_rate.over(earlier.operation_rate),
         }
     }
 
@@ -110,6 +114,9 @@ impl RawHub {
             retry_delay: self
                 .retry_delay
                 .or_default(RETRY_DELAY, |text| values::duration(RETRY_DELAY, text))?,
+            operations_per_second: self
+                .operation_rate
+                .or_default(OPERATION_RATE, operation_rate)?,
         })
     }
 }
@@ -118,6 +125,11 @@ fn keep_alive(text: &str) -> Result<Duration, values::Fault> {
     values::whole_seconds(values::duration(KEEP_ALIVE, text)?, text)
 }
 
+fn operation_rate(text: &str) -> Result<u32, values::Fault> {
+    values::rate(OPERATION_RATE, text)
+}
+
+const OPERATION_RATE: &str = "hub.operation-rate";
 const KEEP_ALIVE: &str = "hub.keep-alive";
 const RETRY_DELAY: &str = "hub.retry-delay";
 

@@ -63,6 +63,7 @@ const EVERYTHING: &str = r#"
         keep-alive = "2min 30s"
         api-version = "2020-09-30"
         retry-delay = "50ms"
+        operation-rate = "500/s"
         [socket]
         path = "modtwin.sock"
         admin-group = "operators"
@@ -109,6 +110,7 @@ fn everything() -> Config {
             keep_alive: Duration::from_secs(150),
             api_version: "2020-09-30".to_owned(),
             retry_delay: Duration::from_millis(50),
+            operations_per_second: 500,
         },
         socket: Socket {
             path: PathBuf::from("/etc/modtwin/modtwin.sock"),

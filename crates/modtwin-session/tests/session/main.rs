@@ -13,5 +13,6 @@
 mod connecting;
 mod crashing;
 mod rig;
+mod sharing;
 mod storing;
 mod syncing;
