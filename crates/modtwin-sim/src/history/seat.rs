@@ -1,0 +1,300 @@
+//! A module's driver and all that belongs to it: the session, its disk, its link, its twin at the
+//! hub, and what its handlers said. It performs effects as `modtwin-session` does.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use modtwin_core::document::Document;
+use modtwin_core::session::{Durable, Effect, Notice, Session, Settings};
+use modtwin_core::time::Millis;
+use modtwin_wire::Inbound;
+
+use super::Broken;
+use super::link::{Link, News};
+use super::promises::{Asking, Watching};
+use super::stage::{Event, Stage};
+use crate::chance::Fault;
+use crate::hub::{self, Asked, Hub, Message};
+use crate::plan::{Plan, Spell};
+
+/// What became of something that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Pending,
+    Durable,
+    Dropped,
+}
+
+/// A report as it was made; numbers in it are its place among all, so that the hub's content tells
+/// where it comes from.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) sequence: Option<u64>,
+    pub(super) patch: Document,
+    pub(super) fate: Fate,
+}
+
+/// A handler's word on a version of desired.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) sequence: u64,
+    pub(super) version: u64,
+    pub(super) status: u16,
+    pub(super) fate: Fate,
+}
+
+/// What a write under way carries.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) content: Durable,
+    /// How many reports and words there were when it began.
+    pub(super) made: usize,
+    pub(super) said: usize,
+}
+
+/// See the module's page.
+pub(super) struct Seat {
+    pub(super) index: usize,
+    pub(super) session: Session,
+    pub(super) link: Link,
+    pub(super) hub: Hub,
+    pub(super) disk: Durable,
+    pub(super) write: Option<Write>,
+    pub(super) made: Vec<Made>,
+    pub(super) said: Vec<Said>,
+    pub(super) effects: u64,
+    pub(super) hastened: u64,
+    pub(super) watching: Watching,
+    pub(super) asking: Asking,
+    pub(super) plug_and_play: bool,
+}
+
+/// The settings that the daemon uses, but for the seed.
+pub(super) fn settings(plug_and_play: bool, seed: u64) -> Settings {
+    Settings {
+        retry_base: Duration::from_secs(1),
+        answer_limit: Duration::from_secs(10),
+        connect_limit: Duration::from_secs(20),
+        resync_every: Duration::from_secs(3600),
+        plug_and_play,
+        seed,
+    }
+}
+
+impl Seat {
+    pub(super) fn new(index: usize, plan: &Plan) -> Self {
+        let salt = u64::try_from(index).unwrap_or_default();
+        let settings = settings(plan.plug_and_play, Rng::with_seed(plan.seed ^ salt).u64(..));
+        Self {
+            index,
+            session: Session::new(settings, Durable::default(), Millis(0)),
+            link: Link::default(),
+            hub: Hub::default(),
+            disk: Durable::default(),
+            write: None,
+            made: Vec::new(),
+            said: Vec::new(),
+            effects: 0,
+            hastened: 0,
+            watching: Watching::default(),
+            asking: Asking::default(),
+            plug_and_play: plan.plug_and_play,
+        }
+    }
+
+    pub(super) fn handle(&mut self, stage: &mut Stage, event: Event) -> Result<(), Broken> {
+        let now = Millis(stage.now);
+        match event {
+            Event::Dial { epoch } if epoch == self.link.epoch => self.dial(stage),
+            Event::Link { epoch, news } if epoch == self.link.epoch => {
+                stage.note(self.index, || format!("link: {news:?}"));
+                self.link_news(stage, news);
+            }
+            Event::ToHub { epoch, rid, asked } if epoch == self.link.epoch && self.link.up => {
+                self.at_hub(stage, (&rid, &asked))?;
+            }
+            Event::ToSession { epoch, message } if epoch == self.link.epoch && self.link.up => {
+                self.message(stage, &message);
+            }
+            Event::Written { life, good } if life == stage.life => {
+                if let Some(write) = self.write.take() {
+                    stage.note(self.index, || format!("write to disk: {}", said(good)));
+                    if good {
+                        self.commit(stage, write);
+                    }
+                    self.session.handle_saved(now, good);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn link_news(&mut self, stage: &mut Stage, news: News) {
+        let now = Millis(stage.now);
+        match news {
+            News::Connected => {
+                self.link.up = true;
+                stage.tally.connects += 1;
+                self.session.handle_connected(now);
+            }
+            News::Failed(fault) => {
+                self.asking.failed(stage.now, fault.reason);
+                self.session.handle_failed(now, fault);
+            }
+            News::Subscribed => self.session.handle_subscribed(now),
+            News::Lost(fault) => {
+                // What was on its way when the peer went, comes to nothing now.
+                (self.link.up, self.link.subscribed) = (false, false);
+                self.session.handle_lost(now, fault);
+            }
+        }
+    }
+
+    fn message(&mut self, stage: &mut Stage, message: &Message) {
+        let now = Millis(stage.now);
+        stage.note(self.index, || {
+            format!("hears {} {}", message.topic, String::from_utf8_lossy(&message.payload))
+        });
+        match modtwin_wire::decode(&message.topic, &message.payload) {
+            Ok(Inbound::Twin(message)) => {
+                self.asking.heard(stage.now, &message);
+                self.session.handle_message(now, message);
+            }
+            Ok(Inbound::Foreign) => {}
+            Err(_unreadable) => {
+                self.asking.occasions += 1;
+                self.session.refresh(now);
+            }
+        }
+    }
+
+    /// What was on its way to disk is there.
+    pub(super) fn commit(&mut self, stage: &mut Stage, write: Write) {
+        self.disk = write.content;
+        let (made, said) = (write.made, write.said);
+        for made in self.made.iter_mut().take(made) {
+            if made.fate == Fate::Pending {
+                made.fate = Fate::Durable;
+                stage.tally.reports += 1;
+            }
+        }
+        for said in self.said.iter_mut().take(said) {
+            if said.fate == Fate::Pending {
+                said.fate = Fate::Durable;
+            }
+        }
+    }
+
+    /// Performs all effects; says whether the session came into step with the hub.
+    pub(super) fn perform(&mut self, stage: &mut Stage) -> Result<bool, Broken> {
+        let mut reached = false;
+        while let Some(effect) = self.session.poll_effect() {
+            self.effects += 1;
+            if !matches!(effect, Effect::Changed) {
+                stage.note(self.index, || format!("  effect {effect:?}"));
+            }
+            match effect {
+                Effect::Connect => {
+                    self.check_pace(stage)?;
+                    self.link = Link::new(self.link.epoch + 1);
+                    let at = stage.admit();
+                    stage.at(at, self.index, Event::Dial { epoch: self.link.epoch });
+                }
+                Effect::Subscribe => self.subscribe(stage),
+                Effect::Send { id, request } => {
+                    self.check_request(stage, id, &request)?;
+                    let out = modtwin_wire::encode(id, &request);
+                    let sent = Message { topic: out.topic, payload: out.payload };
+                    let Some((rid, asked)) = hub::read(&sent) else {
+                        let how = format!("the hub can't read {}", sent.topic);
+                        return Err(self.broken(stage, "requests are readable", how));
+                    };
+                    self.to_hub(stage, rid, asked);
+                }
+                Effect::Disconnect => {
+                    self.end_link(stage)?;
+                    self.link.epoch += 1;
+                }
+                Effect::Save => self.begin_write(stage)?,
+                Effect::Changed => self.check_view(stage)?,
+                Effect::Stored { through } => self.check_stored(stage, through)?,
+                Effect::NotStored { through } => self.drop_pending(through),
+                Effect::Accepted { through, keys, version } => {
+                    self.check_accepted(stage, through, (&keys, version))?;
+                }
+                Effect::Rejected { refused, .. } => {
+                    stage.tally.quarantined += 1;
+                    if !hub::POISON.contains(&refused.key.as_str()) {
+                        let how = format!("{} is quarantined, which is innocent", refused.key);
+                        return Err(self.broken(stage, "only guilty keys are quarantined", how));
+                    }
+                }
+                Effect::Notice(notice) => {
+                    reached |= matches!(notice, Notice::Synced { .. });
+                    stage.tally.generations +=
+                        u64::from(matches!(notice, Notice::NewGeneration { .. }));
+                    stage.tally.put_back += u64::from(matches!(notice, Notice::ReportedLost));
+                }
+            }
+        }
+        Ok(reached)
+    }
+
+    fn begin_write(&mut self, stage: &mut Stage) -> Result<(), Broken> {
+        if self.write.is_some() {
+            return Err(self.broken(stage, "one write at a time", "two at once".into()));
+        }
+        let content = self.session.durable();
+        self.write = Some(Write { content, made: self.made.len(), said: self.said.len() });
+        let fails = stage.chance.strikes(Fault::FailWrite).is_some() || stage.is(Spell::DiskFull);
+        let most = if stage.is(Spell::DiskSlow) { 6_000 } else { 40 };
+        let wait = stage.rng.u64(1..most);
+        stage.after(wait, self.index, Event::Written { life: stage.life, good: !fails });
+        Ok(())
+    }
+
+    /// Reports and words up to `through` are not stored: whoever made them has been told.
+    fn drop_pending(&mut self, through: u64) {
+        for made in &mut self.made {
+            if made.fate == Fate::Pending && made.sequence.is_some_and(|made| made <= through) {
+                made.fate = Fate::Dropped;
+            }
+        }
+        for said in &mut self.said {
+            if said.fate == Fate::Pending && said.sequence <= through {
+                said.fate = Fate::Dropped;
+            }
+        }
+    }
+
+    /// The hub does what is asked, and answers.
+    pub(super) fn hub_takes(
+        &mut self,
+        stage: &mut Stage,
+        (rid, asked): (&str, &Asked),
+    ) -> Result<Message, Broken> {
+        let before = self.hub.reported.version;
+        let answer = self.hub.answer(rid, asked);
+        if let Asked::Report(patch) = asked
+            && self.hub.reported.version > before
+        {
+            stage.note(self.index, || format!("the hub writes {}", shown(patch)));
+            self.check_written(stage, patch)?;
+        }
+        Ok(answer)
+    }
+
+    pub(super) fn broken(&self, stage: &Stage, promise: &'static str, how: String) -> Broken {
+        Broken { at_ms: stage.now, module: self.index, promise, how }
+    }
+}
+
+/// A document as JSON.
+pub(super) fn shown(document: &Document) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
+
+fn said(good: bool) -> &'static str {
+    if good { "done" } else { "failed" }
+}
