@@ -33,8 +33,7 @@ impl World {
             }
             Deed::HubRestart => {
                 for seat in &mut self.seats {
-                    seat.end_link(stage)?;
-                    seat.news_of_loss(stage, rng.u64(0..3_000));
+                    seat.cut(stage, rng.u64(0..3_000))?;
                 }
                 return Ok(());
             }
@@ -97,26 +96,17 @@ impl Seat {
                 self.desire(stage, rng);
                 Ok(())
             }
-            Deed::Cut => {
-                self.end_link(stage)?;
-                self.news_of_loss(stage, rng.u64(0..3_000));
-                Ok(())
-            }
-            Deed::Silence => {
-                self.end_link(stage)?;
-                // One and a half times a keep-alive of three minutes.
-                self.news_of_loss(stage, rng.u64(1_000..270_000));
-                Ok(())
-            }
+            Deed::Cut => self.cut(stage, rng.u64(0..3_000)),
+            // One and a half times a keep-alive of three minutes.
+            Deed::Silence => self.cut(stage, rng.u64(1_000..270_000)),
             Deed::Recreate | Deed::FailOver => {
-                self.end_link(stage)?;
+                self.cut(stage, rng.u64(0..3_000))?;
                 if deed == Deed::Recreate {
                     self.hub.recreate();
                 } else {
                     self.hub.fail_over(rng.usize(0..8));
                 }
                 self.watching.hub_lost();
-                self.news_of_loss(stage, rng.u64(0..3_000));
                 Ok(())
             }
             Deed::Reconnect if !stage.stopping => {
@@ -149,6 +139,13 @@ impl Seat {
             }
         }
         self.watching.daemon_began();
+        // The hub lost something, and the daemon died before it noted that on disk.
+        if self.disk.twin.reported.as_ref().is_some_and(|known| {
+            (known.version, &known.document) != (self.hub.reported.version, &self.hub.reported.document)
+                && known.version >= self.hub.reported.version
+        }) {
+            self.watching.hub_lost();
+        }
         self.asking.daemon_began();
         let settings = settings(self.plug_and_play, stage.rng.u64(..));
         self.session = Session::new(settings, self.disk.clone(), Millis(stage.now));

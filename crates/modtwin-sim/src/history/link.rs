@@ -154,9 +154,11 @@ impl Seat {
         }
     }
 
-    /// The link breaks; of what is on its way to the hub some still arrives.
-    pub(super) fn end_link(&mut self, stage: &mut Stage) -> Result<(), super::Broken> {
-        if self.link.up {
+    /// The link breaks; of what is on its way to the hub some still arrives. Says whether there was
+    /// a link.
+    pub(super) fn end_link(&mut self, stage: &mut Stage) -> Result<bool, super::Broken> {
+        let was_up = self.link.up;
+        if was_up {
             let mut under_way = stage.take_requests(self.index, self.link.epoch);
             under_way.truncate(stage.rng.usize(0..=under_way.len()));
             for (rid, asked) in under_way {
@@ -166,13 +168,16 @@ impl Seat {
             stage.tally.cuts += 1;
         }
         (self.link.up, self.link.subscribed) = (false, false);
-        Ok(())
+        Ok(was_up)
     }
 
-    /// The session hears that its link broke, after a while.
-    pub(super) fn news_of_loss(&mut self, stage: &mut Stage, wait: u64) {
-        let news = News::Lost(Failure::new(Reason::Network, "cut"));
-        stage.after(wait, self.index, Event::Link { epoch: self.link.epoch, news });
+    /// The link breaks, and the session hears of it after `wait`.
+    pub(super) fn cut(&mut self, stage: &mut Stage, wait: u64) -> Result<(), super::Broken> {
+        if self.end_link(stage)? {
+            let news = News::Lost(Failure::new(Reason::Network, "cut"));
+            stage.after(wait, self.index, Event::Link { epoch: self.link.epoch, news });
+        }
+        Ok(())
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Watching {
 }
 
 impl Watching {
-    /// The hub goes back by itself: older values may come again.
+    /// The hub goes back by itself, or the session will see so: older values may come again.
     pub(super) fn hub_lost(&mut self) {
         self.held.clear();
     }
@@ -251,16 +251,20 @@ impl Seat {
     pub(super) fn check_written(&mut self, stage: &Stage, patch: &Document) -> Result<(), Broken> {
         for key in ["a", "b", "c"] {
             let Some(value) = patch.get(key) else { continue };
-            let newest = self.made.iter().rposition(|made| {
+            // The same value may have been reported more than once: the earliest that fits counts.
+            let origins = self.made.iter().enumerate().filter(|(_, made)| {
                 made.fate == Fate::Durable && made.patch.get(key) == Some(value)
             });
-            let Some(newest) = newest else { continue };
-            let held = self.watching.held.entry(key.to_owned()).or_default();
-            if newest < *held {
-                let how = format!("{key} of report {newest} after that of report {held}");
-                return Err(self.broken(stage, NEVER_BACK, how));
+            let mut origins = origins.map(|(index, _)| index).peekable();
+            if origins.peek().is_none() {
+                continue;
             }
-            *held = newest;
+            let held = self.watching.held.get(key).copied().unwrap_or_default();
+            let Some(origin) = origins.find(|origin| *origin >= held) else {
+                let how = format!("{key} = {value} after that of report {held}");
+                return Err(self.broken(stage, NEVER_BACK, how));
+            };
+            self.watching.held.insert(key.to_owned(), origin);
         }
         Ok(())
     }
@@ -373,10 +377,17 @@ impl Seat {
         expected
     }
 
-    /// The desired values for which the hub holds answers.
+    /// The desired values for which the hub holds answers. Of a component that is gone its mark
+    /// may stay: others may have reported in it.
     fn answers(&self) -> Document {
         let reported = self.hub.reported.document.iter().filter(|(key, _)| key.starts_with('w'));
-        reported.map(|(key, answer)| (key.clone(), answered(answer))).collect()
+        let empty = |answer: &Value| {
+            answer.as_object().is_some_and(|members| members.keys().all(|key| key == "__t"))
+        };
+        reported
+            .filter(|(_, answer)| !empty(answer))
+            .map(|(key, answer)| (key.clone(), answered(answer)))
+            .collect()
     }
 }
 
