@@ -195,9 +195,10 @@ impl World {
     }
 
     fn next_deadline(&self) -> (u64, usize) {
-        let deadlines = self.seats.iter().enumerate().map(|(index, seat)| {
-            (seat.session.next_deadline().map_or(u64::MAX, |at| at.0), index)
-        });
+        let deadlines =
+            self.seats.iter().enumerate().map(|(index, seat)| {
+                (seat.session.next_deadline().map_or(u64::MAX, |at| at.0), index)
+            });
         deadlines.min().unwrap_or((u64::MAX, 0))
     }
 
@@ -205,6 +206,28 @@ impl World {
         match event {
             Event::Act(action) => self.act(&action),
             Event::Return { life } => self.come_back(life),
+            Event::ConnectTurn => {
+                let turn = self.stage.connect_turn();
+                if let Some((module, epoch)) = turn
+                    && let Some(seat) = self.seats.get_mut(module)
+                    && seat.link.epoch == epoch
+                {
+                    seat.dial(&mut self.stage);
+                }
+                Ok(())
+            }
+            Event::OperationTurn => {
+                let turn = self.stage.operation_turn();
+                if let Some(held) = turn
+                    && let Some(seat) = self.seats.get_mut(held.module)
+                    && seat.link.epoch == held.epoch
+                    && seat.session.awaits(held.id)
+                {
+                    seat.ask(&mut self.stage, held.id, &held.request)?;
+                    seat.session.handle_sent(Millis(self.stage.now), held.id);
+                }
+                Ok(())
+            }
             event => match self.seats.get_mut(module) {
                 Some(seat) => seat.handle(&mut self.stage, event),
                 None => Ok(()),
@@ -222,6 +245,7 @@ impl World {
             if !reached {
                 return Ok(());
             }
+            self.stage.governor.succeeded();
             for seat in &mut self.seats {
                 seat.session.hasten(Millis(self.stage.now));
                 seat.hastened += 1;
@@ -237,7 +261,8 @@ mod tests {
     #[test]
     fn a_history_happens_the_same_way_each_time() {
         for seed in 0..20 {
-            let (one, two) = (live(seed, &Cut::default(), true), live(seed, &Cut::default(), false));
+            let (one, two) =
+                (live(seed, &Cut::default(), true), live(seed, &Cut::default(), false));
             assert_eq!((one.tally, &one.struck), (two.tally, &two.struck), "{seed}");
             assert!(!one.trace.is_empty() && two.trace.is_empty());
         }
@@ -254,7 +279,16 @@ mod tests {
         let Tally { steps, connects, reports, desired, crashes, .. } = all;
         let Tally { cuts, strikes, generations, put_back, quarantined, .. } = all;
         let counts = [
-            steps, connects, reports, desired, crashes, cuts, strikes, generations, put_back, quarantined,
+            steps,
+            connects,
+            reports,
+            desired,
+            crashes,
+            cuts,
+            strikes,
+            generations,
+            put_back,
+            quarantined,
         ];
         assert!(counts.iter().all(|count| *count > 20), "{all:?}");
     }

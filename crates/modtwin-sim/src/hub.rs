@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(asked, Asked::Report(patch));
         let accepted = decoded(&hub.answer(&rid, &asked));
         let request = RequestId(7);
-        assert_eq!(accepted, HubMessage::Answer { request, answer: Answer::Accepted { version: 2 } });
+        assert_eq!(
+            accepted,
+            HubMessage::Answer { request, answer: Answer::Accepted { version: 2 } }
+        );
 
         let (rid, asked) = read(&encoded(8, &Request::GetTwin)).unwrap();
         let (desired, reported) = (hub.desired.clone(), hub.reported.clone());

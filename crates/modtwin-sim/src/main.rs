@@ -131,5 +131,10 @@ fn explain(seed: u64, cut: &Cut, minutes: Option<u64>) {
 }
 
 fn joined<T: ToString>(items: impl Iterator<Item = T>) -> String {
-    items.map(|item| item.to_string()).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+    items
+        .map(|item| item.to_string())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect::<Vec<_>>()
+        .join(",")
 }

@@ -105,6 +105,8 @@ pub struct Plan {
     pub modules: usize,
     /// Whether acknowledgements go to the hub.
     pub plug_and_play: bool,
+    /// How long a handler may keep silent about a version, in milliseconds.
+    pub ack_timeout_ms: Option<u64>,
     /// How long things go wrong.
     pub storm_ms: u64,
     /// What happens meanwhile, by time.
@@ -144,8 +146,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed ^ 0x0009_1a11);
         let modules = if rng.u8(0..4) == 0 { rng.usize(2..=3) } else { 1 };
         let plug_and_play = rng.bool();
-        let mishaps: Vec<(Deed, u8)> =
-            MISHAPS.into_iter().filter(|_| rng.bool()).collect();
+        let ack_timeout_ms = rng.bool().then(|| rng.u64(500..60_000));
+        let mishaps: Vec<(Deed, u8)> = MISHAPS.into_iter().filter(|_| rng.bool()).collect();
         let mut actions = draw_actions(&mut rng, modules, &mishaps);
         if let Some(only) = &cut.actions {
             actions.retain(|action| only.contains(&action.number));
@@ -154,7 +156,8 @@ impl Plan {
         actions.retain(|action| action.at < end);
         let last = actions.last().map_or(0, |action| action.at);
         let storm_ms = (last + AFTERMATH_MS).min(end);
-        Self { seed, modules, plug_and_play, storm_ms, actions, strikes: cut.strikes.clone() }
+        let strikes = cut.strikes.clone();
+        Self { seed, modules, plug_and_play, ack_timeout_ms, storm_ms, actions, strikes }
     }
 }
 
@@ -212,8 +215,10 @@ mod tests {
 
     #[test]
     fn every_deed_happens_in_some_history() {
-        let deeds: Vec<Deed> =
-            (0..200).flat_map(|seed| Plan::new(seed, &Cut::default()).actions).map(|a| a.deed).collect();
+        let deeds: Vec<Deed> = (0..200)
+            .flat_map(|seed| Plan::new(seed, &Cut::default()).actions)
+            .map(|a| a.deed)
+            .collect();
         for (deed, _) in MISHAPS {
             assert!(deeds.contains(&deed), "{deed:?}");
         }

@@ -3,11 +3,11 @@
 use fastrand::Rng;
 use modtwin_core::acknowledgement::Acknowledgement;
 use modtwin_core::document::{Document, Pointer};
-use modtwin_core::session::{Session, Taken};
+use modtwin_core::session::Taken;
 use modtwin_core::time::Millis;
 use serde_json::{Value, json};
 
-use super::seat::{Fate, Made, Said, Seat, settings, shown};
+use super::seat::{Fate, Made, Said, Seat, session, shown};
 use super::stage::{Event, Stage};
 use super::{Broken, World};
 use crate::hub::POISON;
@@ -77,6 +77,7 @@ impl World {
         }
         stage.life += 1;
         stage.stopping = false;
+        stage.new_daemon();
         for seat in &mut self.seats {
             seat.come_back(stage)?;
         }
@@ -141,14 +142,15 @@ impl Seat {
         self.watching.daemon_began();
         // The hub lost something, and the daemon died before it noted that on disk.
         if self.disk.twin.reported.as_ref().is_some_and(|known| {
-            (known.version, &known.document) != (self.hub.reported.version, &self.hub.reported.document)
+            (known.version, &known.document)
+                != (self.hub.reported.version, &self.hub.reported.document)
                 && known.version >= self.hub.reported.version
         }) {
             self.watching.hub_lost();
         }
         self.asking.daemon_began();
-        let settings = settings(self.plug_and_play, stage.rng.u64(..));
-        self.session = Session::new(settings, self.disk.clone(), Millis(stage.now));
+        let seed = (self.plug_and_play, stage.rng.u64(..));
+        self.session = session(seed, self.disk.clone(), &self.rules, stage.now);
         stage.note(self.index, || format!("begins anew with {:?}", self.disk));
         if *self.session.twin() == self.disk.twin {
             return Ok(());
@@ -197,9 +199,11 @@ impl Seat {
             // The wall clock is anybody's guess.
             at_ms: rng.u64(0..2_000_000_000_000),
         };
+        let newest = self.session.durable().sequence;
         match self.session.acknowledge(Millis(stage.now), said) {
             Ok(sequence) => {
-                let fate = Fate::Pending;
+                // The same word once more is on disk already.
+                let fate = if sequence > newest { Fate::Pending } else { Fate::Durable };
                 self.said.push(Said { sequence, version, status, fate });
                 Ok(())
             }
@@ -226,6 +230,11 @@ impl Seat {
             }
         };
         stage.note(self.index, || format!("report {index}: {}", shown(&patch)));
+        if let Some(sequence) = self.session.waits_already(&patch) {
+            let (sequence, fate) = (Some(sequence), Fate::Durable);
+            self.made.push(Made { sequence, patch, fate });
+            return Ok(());
+        }
         let (sequence, fate) = match self.session.report(Millis(stage.now), patch.clone()) {
             Ok(Taken::Staged { sequence }) => (Some(sequence), Fate::Pending),
             Ok(Taken::AlreadyThere { .. }) => (None, Fate::Durable),

@@ -81,7 +81,7 @@ impl Asking {
     }
 
     /// Notes what the hub said.
-    pub(super) fn heard(&mut self, _now: u64, message: &HubMessage) {
+    pub(super) fn heard(&mut self, message: &HubMessage) {
         let HubMessage::Answer { request, answer } = message else { return };
         self.occasions += 1;
         if self.in_flight.is_some_and(|(id, ..)| id == *request) {
@@ -109,7 +109,8 @@ impl Seat {
             let how = "connected, and no twin was fetched on this link".into();
             return Err(self.broken(stage, IN_ORDER, how));
         }
-        if self.session.next_deadline().is_none() && !stage.stopping {
+        let held = stage.operations.iter().any(|held| held.module == self.index);
+        if self.session.next_deadline().is_none() && !held && !stage.stopping {
             return Err(self.broken(stage, "7: never given up", "no deadline is set".into()));
         }
         Ok(())
@@ -131,7 +132,8 @@ impl Seat {
             }
         }
         if !self.hub.had_desired(&desired) {
-            let how = format!("the hub never had {}: {}", desired.version, shown(&desired.document));
+            let how =
+                format!("the hub never had {}: {}", desired.version, shown(&desired.document));
             return Err(self.broken(stage, IN_ORDER, how));
         }
         self.watching.seen = Some((now.0, now.1, desired.document.clone()));

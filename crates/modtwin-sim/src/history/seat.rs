@@ -4,15 +4,18 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use modtwin_core::document::Document;
-use modtwin_core::session::{Durable, Effect, Notice, Session, Settings};
+use modtwin_core::document::{Document, Pointer};
+use modtwin_core::handlers::HandlerRule;
+use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
+use modtwin_core::session::{Durable, Effect, Notice, SILENCE_STATUS, Session, Settings};
+use modtwin_core::status::Reason;
 use modtwin_core::time::Millis;
 use modtwin_wire::Inbound;
 
 use super::Broken;
 use super::link::{Link, News};
 use super::promises::{Asking, Watching};
-use super::stage::{Event, Stage};
+use super::stage::{Event, Held, Stage};
 use crate::chance::Fault;
 use crate::hub::{self, Asked, Hub, Message};
 use crate::plan::{Plan, Spell};
@@ -67,27 +70,51 @@ pub(super) struct Seat {
     pub(super) watching: Watching,
     pub(super) asking: Asking,
     pub(super) plug_and_play: bool,
+    /// Who has to acknowledge what, and by when.
+    pub(super) rules: Vec<HandlerRule>,
 }
 
-/// The settings that the daemon uses, but for the seed.
-pub(super) fn settings(plug_and_play: bool, seed: u64) -> Settings {
-    Settings {
+/// A session that continues from `durable`, with the settings that the daemon uses.
+pub(super) fn session(
+    (plug_and_play, seed): (bool, u64),
+    durable: Durable,
+    rules: &[HandlerRule],
+    now: u64,
+) -> Session {
+    let settings = Settings {
         retry_base: Duration::from_secs(1),
         answer_limit: Duration::from_secs(10),
         connect_limit: Duration::from_secs(20),
         resync_every: Duration::from_secs(3600),
         plug_and_play,
         seed,
-    }
+    };
+    let mut session = Session::new(settings, durable, Millis(now));
+    session.set_handlers(Millis(now), rules.to_vec());
+    session
+}
+
+/// Two handlers, of which the first may be held to a time.
+fn rules(ack_timeout_ms: Option<u64>) -> Vec<HandlerRule> {
+    let all: Vec<Pointer> = Pointer::parse("").into_iter().collect();
+    let ack_timeout = ack_timeout_ms.map(Duration::from_millis);
+    let rule = |name: &str, ack_timeout| HandlerRule {
+        name: name.to_owned(),
+        watch: all.clone(),
+        ack_timeout,
+    };
+    vec![rule("handler", ack_timeout), rule("other", None)]
 }
 
 impl Seat {
     pub(super) fn new(index: usize, plan: &Plan) -> Self {
         let salt = u64::try_from(index).unwrap_or_default();
-        let settings = settings(plan.plug_and_play, Rng::with_seed(plan.seed ^ salt).u64(..));
+        let seed = Rng::with_seed(plan.seed ^ salt).u64(..);
+        let rules = rules(plan.ack_timeout_ms);
         Self {
             index,
-            session: Session::new(settings, Durable::default(), Millis(0)),
+            session: session((plan.plug_and_play, seed), Durable::default(), &rules, 0),
+            rules,
             link: Link::default(),
             hub: Hub::default(),
             disk: Durable::default(),
@@ -105,7 +132,6 @@ impl Seat {
     pub(super) fn handle(&mut self, stage: &mut Stage, event: Event) -> Result<(), Broken> {
         let now = Millis(stage.now);
         match event {
-            Event::Dial { epoch } if epoch == self.link.epoch => self.dial(stage),
             Event::Link { epoch, news } if epoch == self.link.epoch => {
                 stage.note(self.index, || format!("link: {news:?}"));
                 self.link_news(stage, news);
@@ -140,12 +166,14 @@ impl Seat {
             }
             News::Failed(fault) => {
                 self.asking.failed(stage.now, fault.reason);
+                stage.governor.failed(now, fault.reason);
                 self.session.handle_failed(now, fault);
             }
             News::Subscribed => self.session.handle_subscribed(now),
             News::Lost(fault) => {
                 // What was on its way when the peer went, comes to nothing now.
                 (self.link.up, self.link.subscribed) = (false, false);
+                stage.governor.failed(now, fault.reason);
                 self.session.handle_lost(now, fault);
             }
         }
@@ -158,7 +186,10 @@ impl Seat {
         });
         match modtwin_wire::decode(&message.topic, &message.payload) {
             Ok(Inbound::Twin(message)) => {
-                self.asking.heard(stage.now, &message);
+                self.asking.heard(&message);
+                if let Some(reason) = slows_all(&message) {
+                    stage.governor.failed(now, reason);
+                }
                 self.session.handle_message(now, message);
             }
             Ok(Inbound::Foreign) => {}
@@ -189,6 +220,7 @@ impl Seat {
     /// Performs all effects; says whether the session came into step with the hub.
     pub(super) fn perform(&mut self, stage: &mut Stage) -> Result<bool, Broken> {
         let mut reached = false;
+        self.count_silence(stage);
         while let Some(effect) = self.session.poll_effect() {
             self.effects += 1;
             if !matches!(effect, Effect::Changed) {
@@ -198,19 +230,17 @@ impl Seat {
                 Effect::Connect => {
                     self.check_pace(stage)?;
                     self.link = Link::new(self.link.epoch + 1);
-                    let at = stage.admit();
-                    stage.at(at, self.index, Event::Dial { epoch: self.link.epoch });
+                    stage.queue_connect(self.index, self.link.epoch);
                 }
                 Effect::Subscribe => self.subscribe(stage),
                 Effect::Send { id, request } => {
-                    self.check_request(stage, id, &request)?;
-                    let out = modtwin_wire::encode(id, &request);
-                    let sent = Message { topic: out.topic, payload: out.payload };
-                    let Some((rid, asked)) = hub::read(&sent) else {
-                        let how = format!("the hub can't read {}", sent.topic);
-                        return Err(self.broken(stage, "requests are readable", how));
-                    };
-                    self.to_hub(stage, rid, asked);
+                    if stage.try_operation() {
+                        self.ask(stage, id, &request)?;
+                    } else {
+                        self.session.handle_held(id);
+                        let (module, epoch) = (self.index, self.link.epoch);
+                        stage.queue_operation(Held { module, epoch, id, request });
+                    }
                 }
                 Effect::Disconnect => {
                     self.end_link(stage)?;
@@ -239,6 +269,39 @@ impl Seat {
             }
         }
         Ok(reached)
+    }
+
+    /// Sends a request whose turn it is.
+    pub(super) fn ask(
+        &mut self,
+        stage: &mut Stage,
+        id: RequestId,
+        request: &Request,
+    ) -> Result<(), Broken> {
+        self.check_request(stage, id, request)?;
+        let out = modtwin_wire::encode(id, request);
+        let sent = Message { topic: out.topic, payload: out.payload };
+        match hub::read(&sent) {
+            Some((rid, asked)) => {
+                self.to_hub(stage, rid, asked);
+                Ok(())
+            }
+            None => {
+                let how = format!("the hub can't read {}", sent.topic);
+                Err(self.broken(stage, "requests are readable", how))
+            }
+        }
+    }
+
+    /// Counts the silence of handlers whose time is up as their answer.
+    fn count_silence(&mut self, stage: &mut Stage) {
+        while let Some(silence) = self.session.poll_silence() {
+            stage.note(self.index, || format!("silence: {silence:?}"));
+            // It is stored and sent like an answer, but nobody is told when.
+            let (version, status) = (silence.version, SILENCE_STATUS);
+            self.said.push(Said { sequence: 0, version, status, fate: Fate::Durable });
+            self.session.note_silence(Millis(stage.now), &silence, stage.now);
+        }
     }
 
     fn begin_write(&mut self, stage: &mut Stage) -> Result<(), Broken> {
@@ -287,6 +350,18 @@ impl Seat {
 
     pub(super) fn broken(&self, stage: &Stage, promise: &'static str, how: String) -> Broken {
         Broken { at_ms: stage.now, module: self.index, promise, how }
+    }
+}
+
+/// Whether the hub refuses in words that concern all modules.
+fn slows_all(message: &HubMessage) -> Option<Reason> {
+    let HubMessage::Answer { answer: Answer::Refused(refusal), .. } = message else {
+        return None;
+    };
+    match refusal.class() {
+        RefusalClass::Throttled => Some(Reason::Throttled),
+        RefusalClass::Quota => Some(Reason::Quota),
+        RefusalClass::Content | RefusalClass::Identity | RefusalClass::Hub => None,
     }
 }
 

@@ -1,9 +1,13 @@
 //! What all modules of a history share: time, the queue of what comes, the weather, the turnstile
 //! before connects, and the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use fastrand::Rng;
+use modtwin_core::governor::{Governor, Policy};
+use modtwin_core::message::{Request, RequestId};
+use modtwin_core::time::Millis;
 
 use super::Tally;
 use super::clock;
@@ -12,9 +16,6 @@ use crate::chance::Chance;
 use crate::hub::{Asked, Message};
 use crate::plan::{Action, Plan, Spell};
 
-/// The least time between two connects of a gateway, as the daemon has it.
-const CONNECT_SPACING_MS: u64 = 50;
-
 /// Something that happens at its time.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -22,8 +23,10 @@ pub(super) enum Event {
     Act(Action),
     /// The daemon is up again.
     Return { life: u64 },
-    /// The attempt passes the turnstile.
-    Dial { epoch: u64 },
+    /// It is somebody's turn to connect.
+    ConnectTurn,
+    /// It is somebody's turn to ask something of the hub.
+    OperationTurn,
     /// The link has something to say.
     Link { epoch: u64, news: News },
     /// A request reaches the hub.
@@ -32,6 +35,15 @@ pub(super) enum Event {
     ToSession { epoch: u64, message: Message },
     /// A write to disk ends.
     Written { life: u64, good: bool },
+}
+
+/// A request that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) module: usize,
+    pub(super) epoch: u64,
+    pub(super) id: RequestId,
+    pub(super) request: Request,
 }
 
 /// See the module's page.
@@ -48,7 +60,12 @@ pub(super) struct Stage {
     pub(super) stopping: bool,
     queue: BTreeMap<(u64, u64), (usize, Event)>,
     ticket: u64,
-    next_slot: u64,
+    pub(super) governor: Governor,
+    policy: Policy,
+    /// Who waits for a turn to connect: module and link.
+    pub(super) connects: VecDeque<(usize, u64)>,
+    /// Who waits for a turn to ask.
+    pub(super) operations: VecDeque<Held>,
     /// Until when each spell lasts.
     spells: [u64; Spell::ALL.len()],
 }
@@ -66,7 +83,10 @@ impl Stage {
             stopping: false,
             queue: BTreeMap::new(),
             ticket: 0,
-            next_slot: 0,
+            governor: Governor::new(policy(plan), Millis(0), plan.seed),
+            policy: policy(plan),
+            connects: VecDeque::new(),
+            operations: VecDeque::new(),
             spells: [0; Spell::ALL.len()],
         }
     }
@@ -97,15 +117,9 @@ impl Stage {
 
     /// Takes what is on its way to the hub through the link `epoch` of `module`, oldest first.
     pub(super) fn take_requests(&mut self, module: usize, epoch: u64) -> Vec<(String, Asked)> {
-        let of_link = |event: &(usize, Event)| {
-            matches!(event, (of, Event::ToHub { epoch: on, .. }) if *of == module && *on == epoch)
-        };
-        let found: Vec<(u64, u64)> = self
-            .queue
-            .iter()
-            .filter(|(_, event)| of_link(event))
-            .map(|(key, _)| *key)
-            .collect();
+        let of_link = |event: &(usize, Event)| matches!(event, (of, Event::ToHub { epoch: on, .. }) if *of == module && *on == epoch);
+        let found: Vec<(u64, u64)> =
+            self.queue.iter().filter(|(_, event)| of_link(event)).map(|(key, _)| *key).collect();
         let taken = found.iter().filter_map(|key| self.queue.remove(key));
         taken
             .filter_map(|(_, event)| match event {
@@ -115,11 +129,67 @@ impl Stage {
             .collect()
     }
 
-    /// The moment at which the next connection attempt may begin.
-    pub(super) fn admit(&mut self) -> u64 {
-        let at = self.now.max(self.next_slot);
-        self.next_slot = at + CONNECT_SPACING_MS;
-        at
+    /// Queues an attempt to connect.
+    pub(super) fn queue_connect(&mut self, module: usize, epoch: u64) {
+        if self.connects.is_empty() {
+            self.after(0, 0, Event::ConnectTurn);
+        }
+        self.connects.push_back((module, epoch));
+    }
+
+    /// Who may connect now, if anybody.
+    pub(super) fn connect_turn(&mut self) -> Option<(usize, u64)> {
+        match self.governor.connect(Millis(self.now)) {
+            Ok(()) => {
+                let turn = self.connects.pop_front();
+                if !self.connects.is_empty() {
+                    self.after(0, 0, Event::ConnectTurn);
+                }
+                turn
+            }
+            Err(at) => {
+                self.at(at.0, 0, Event::ConnectTurn);
+                None
+            }
+        }
+    }
+
+    /// Whether a request may go at once, without overtaking anybody.
+    pub(super) fn try_operation(&mut self) -> bool {
+        self.operations.is_empty() && self.governor.operation(Millis(self.now)).is_ok()
+    }
+
+    /// Queues a request.
+    pub(super) fn queue_operation(&mut self, held: Held) {
+        if self.operations.is_empty() {
+            self.after(0, 0, Event::OperationTurn);
+        }
+        self.operations.push_back(held);
+    }
+
+    /// Whose request may go now, if anybody's.
+    pub(super) fn operation_turn(&mut self) -> Option<Held> {
+        match self.governor.operation(Millis(self.now)) {
+            Ok(()) => {
+                let turn = self.operations.pop_front();
+                if !self.operations.is_empty() {
+                    self.after(0, 0, Event::OperationTurn);
+                }
+                turn
+            }
+            Err(at) => {
+                self.at(at.0, 0, Event::OperationTurn);
+                None
+            }
+        }
+    }
+
+    /// The daemon begins anew: nobody waits, nothing is known of the hub.
+    pub(super) fn new_daemon(&mut self) {
+        self.connects.clear();
+        self.operations.clear();
+        let seed = self.rng.u64(..);
+        self.governor = Governor::new(self.policy, Millis(self.now), seed);
     }
 
     pub(super) fn begin(&mut self, spell: Spell, lasts: u64) {
@@ -137,5 +207,14 @@ impl Stage {
         self.chance.calm();
         self.spells = [0; Spell::ALL.len()];
         self.note(0, || "the storm is over".into());
+    }
+}
+
+/// The daemon's budget, as its config has it; in some histories a small one.
+fn policy(plan: &Plan) -> Policy {
+    Policy {
+        connect_spacing: Duration::from_millis(50),
+        operations_per_second: if plan.seed.is_multiple_of(4) { 1 } else { 20 },
+        retry_base: Duration::from_secs(1),
     }
 }
