@@ -39,6 +39,8 @@ pub struct Report {
     pub seconds: f64,
     /// The lowest seed found that breaks a promise.
     pub broken: Option<u64>,
+    /// The promise that it breaks.
+    pub promise: Option<&'static str>,
     /// How much happened in all of them.
     pub tally: Tally,
 }
@@ -72,7 +74,7 @@ struct Shared {
     done: AtomicU64,
     ended: AtomicBool,
     /// A mutex because each thread adds to it once in a while.
-    found: Mutex<(Tally, Option<u64>)>,
+    found: Mutex<(Tally, Option<(u64, &'static str)>)>,
 }
 
 /// Runs them.
@@ -103,7 +105,8 @@ pub fn run(campaign: &Campaign) -> Report {
     let (tally, broken) = shared.found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let histories = shared.done.into_inner();
     let seconds = began.elapsed().as_secs_f64();
-    Report { from: campaign.from, histories, seconds, broken, tally }
+    let (broken, promise) = broken.unzip();
+    Report { from: campaign.from, histories, seconds, broken, promise, tally }
 }
 
 fn work(campaign: &Campaign, shared: &Shared) {
@@ -120,8 +123,8 @@ fn work(campaign: &Campaign, shared: &Shared) {
             let outcome = live(seed, &campaign.cut, false);
             tally.add(&outcome.tally);
             done += 1;
-            if outcome.broken.is_some() {
-                broken = Some(seed);
+            if let Some(how) = outcome.broken {
+                broken = Some((seed, how.promise));
                 shared.ended.store(true, Ordering::Relaxed);
                 break;
             }

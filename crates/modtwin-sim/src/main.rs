@@ -1,7 +1,7 @@
 //! The simulations' command line. Started by `cargo xtask simulate` and `cargo xtask fleet`, which
 //! build it with optimisation and the checks of a debug build.
 
-use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use modtwin_sim::campaign::{Campaign, Report, run as run_campaign};
 use modtwin_sim::chance::Strike;
 use modtwin_sim::history::live;
+use modtwin_sim::mutations::{Copy, MUTATIONS, Mutation};
 use modtwin_sim::plan::Cut;
 use modtwin_sim::shrink::shrink;
 use modtwin_sim::terminal;
@@ -50,6 +51,12 @@ struct Simulate {
     /// Only these faults strike, as `KIND:NUMBER`.
     #[arg(long, value_delimiter = ',', num_args = 0.., requires = "seed")]
     strikes: Option<Vec<Strike>>,
+    /// Plant bugs in a copy of the core, one at a time, and show that each is found.
+    #[arg(long, conflicts_with_all = ["from", "seed", "minutes"])]
+    mutations: bool,
+    /// Only these of them.
+    #[arg(long, value_name = "NAME", requires = "mutations")]
+    only: Vec<String>,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -66,6 +73,9 @@ fn main() -> ExitCode {
 }
 
 fn simulate(arguments: &Simulate) -> anyhow::Result<ExitCode> {
+    if arguments.mutations {
+        return plant(arguments);
+    }
     let cut = Cut {
         until_ms: arguments.minutes.map(|minutes| minutes.saturating_mul(60_000)),
         actions: arguments.actions.as_ref().map(|some| some.iter().copied().collect()),
@@ -86,6 +96,34 @@ fn simulate(arguments: &Simulate) -> anyhow::Result<ExitCode> {
         }
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Plants one bug after the other.
+fn plant(arguments: &Simulate) -> anyhow::Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize();
+    let copy = Copy::make(&root.context("the checkout that this was built from is gone")?)?;
+    let chosen = |mutation: &&Mutation| {
+        arguments.only.is_empty() || arguments.only.iter().any(|name| name == mutation.name)
+    };
+    let mut findings = Vec::new();
+    for mutation in MUTATIONS.iter().filter(chosen) {
+        let finding = copy.try_out(mutation, arguments.seeds)?;
+        if !arguments.json {
+            let outcome = match finding.seed {
+                Some(seed) => format!("found by seed {seed}: {}", finding.promise),
+                None => format!("NOT FOUND in {} histories", arguments.seeds),
+            };
+            terminal::result(&format!("{:<30} {outcome}\n    {}", finding.name, finding.what));
+        }
+        findings.push(finding);
+    }
+    if arguments.json {
+        terminal::result(&serde_json::to_string(&findings).context("cannot write the findings")?);
+    }
+    let found = findings.iter().filter(|finding| finding.seed.is_some()).count();
+    terminal::step(&format!("{found} of {} planted bugs found", findings.len()));
+    let all = found == findings.len() && found > 0;
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {
@@ -131,10 +169,5 @@ fn explain(seed: u64, cut: &Cut, minutes: Option<u64>) {
 }
 
 fn joined<T: ToString>(items: impl Iterator<Item = T>) -> String {
-    items
-        .map(|item| item.to_string())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect::<Vec<_>>()
-        .join(",")
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -188,10 +188,11 @@ impl Seat {
         let (Some(desired), Ok(path)) = (&twin.desired, Pointer::parse(path)) else {
             return Ok(());
         };
+        let generation = twin.generation;
         let (version, status) = (desired.version, if rng.bool() { 200 } else { 400 });
         let said = Acknowledgement {
             handler: if rng.u8(0..4) == 0 { "other" } else { "handler" }.into(),
-            generation: rng.bool().then_some(twin.generation),
+            generation: rng.bool().then_some(generation),
             version,
             status,
             description: rng.bool().then(|| "because".into()),
@@ -204,7 +205,7 @@ impl Seat {
             Ok(sequence) => {
                 // The same word once more is on disk already.
                 let fate = if sequence > newest { Fate::Pending } else { Fate::Durable };
-                self.said.push(Said { sequence, version, status, fate });
+                self.said.push(Said { sequence, generation, version, status, fate });
                 Ok(())
             }
             Err(refused) => {

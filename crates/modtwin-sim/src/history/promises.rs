@@ -18,6 +18,8 @@ const BASE_MS: u64 = 1_000;
 const ANSWER_LIMIT_MS: u64 = 10 * BASE_MS;
 /// How many attempts a minute are plausible without anybody asking for more.
 const ATTEMPTS_A_MINUTE: usize = 20;
+/// How many effects one history may have: a core that runs in circles has more.
+const MOST_EFFECTS: u64 = 100_000;
 /// How many batches may wait: the parts of one divided patch, one in flight, two that can't merge.
 const MOST_WAITING: usize = 20;
 
@@ -34,11 +36,14 @@ pub(super) struct Watching {
     seen: Option<(u64, u64, Document)>,
     /// For each key the newest report whose value the hub has held.
     held: BTreeMap<String, usize>,
+    /// How often the hub went back.
+    losses: u64,
 }
 
 impl Watching {
     /// The hub goes back by itself, or the session will see so: older values may come again.
     pub(super) fn hub_lost(&mut self) {
+        self.losses += 1;
         self.held.clear();
     }
 
@@ -94,6 +99,15 @@ impl Asking {
 }
 
 impl Seat {
+    /// Holds of the number of effects.
+    pub(super) fn check_effects(&self, stage: &Stage) -> Result<(), Broken> {
+        if self.effects > MOST_EFFECTS {
+            let how = format!("more than {MOST_EFFECTS} effects");
+            return Err(self.broken(stage, POLITE, how));
+        }
+        Ok(())
+    }
+
     /// Holds after every step.
     pub(super) fn check_step(&mut self, stage: &Stage) -> Result<(), Broken> {
         let waiting = self.session.outbox().waiting().count();
@@ -130,6 +144,10 @@ impl Seat {
                 let how = format!("{now:?} after {before:?}");
                 return Err(self.broken(stage, IN_ORDER, how));
             }
+        }
+        if twin.generation > 1 + self.watching.losses {
+            let how = format!("generation {} of {}", twin.generation, 1 + self.watching.losses);
+            return Err(self.broken(stage, "1: new generations are the hub's", how));
         }
         if !self.hub.had_desired(&desired) {
             let how =
@@ -244,6 +262,7 @@ impl Seat {
         let (version, status) = (number("av"), number("ac"));
         self.said.iter().any(|said| {
             said.fate == Fate::Durable
+                && said.generation == self.session.twin().generation
                 && version.is_none_or(|version| version == said.version)
                 && status.is_none_or(|status| status == u64::from(said.status))
         })

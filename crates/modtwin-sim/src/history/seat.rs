@@ -41,6 +41,7 @@ pub(super) struct Made {
 #[derive(Debug)]
 pub(super) struct Said {
     pub(super) sequence: u64,
+    pub(super) generation: u64,
     pub(super) version: u64,
     pub(super) status: u16,
     pub(super) fate: Fate,
@@ -223,6 +224,7 @@ impl Seat {
         self.count_silence(stage);
         while let Some(effect) = self.session.poll_effect() {
             self.effects += 1;
+            self.check_effects(stage)?;
             if !matches!(effect, Effect::Changed) {
                 stage.note(self.index, || format!("  effect {effect:?}"));
             }
@@ -299,7 +301,8 @@ impl Seat {
             stage.note(self.index, || format!("silence: {silence:?}"));
             // It is stored and sent like an answer, but nobody is told when.
             let (version, status) = (silence.version, SILENCE_STATUS);
-            self.said.push(Said { sequence: 0, version, status, fate: Fate::Durable });
+            let generation = self.session.twin().generation;
+            self.said.push(Said { sequence: 0, generation, version, status, fate: Fate::Durable });
             self.session.note_silence(Millis(stage.now), &silence, stage.now);
         }
     }
