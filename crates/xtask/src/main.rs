@@ -10,6 +10,7 @@ mod deadline;
 mod demo;
 mod official_clients;
 mod packages;
+mod simulation;
 mod steps;
 mod terminal;
 mod test;
@@ -64,6 +65,23 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Live through seeded histories of faults with the real core in virtual time.
+    ///
+    /// `cargo xtask simulate --seeds N`, `--seed ONE --trace`, `--mutations`, `--json`; see
+    /// `cargo xtask simulate -- --help` and docs/reliability.md.
+    Simulate {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Let whole fleets of gateways return after an outage, with the real core in virtual time.
+    ///
+    /// `cargo xtask fleet`, `--write docs/scale.md`; see `cargo xtask fleet -- --help`.
+    Fleet {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -83,6 +101,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
         Command::OfficialClients => official_clients::run(&root),
         Command::Bench { arguments } => bench::run(&root, arguments),
+        Command::Simulate { arguments } => simulation::run(&root, "simulate", arguments),
+        Command::Fleet { arguments } => simulation::run(&root, "fleet", arguments),
     }
 }
 

@@ -56,6 +56,13 @@ const DOCUMENTATION: Step = Step {
     counts_tests: false,
 };
 
+const HISTORIES: Step = Step {
+    name: "histories",
+    arguments: &["xtask", "simulate", "--seeds", "20000"],
+    environment: &[],
+    counts_tests: false,
+};
+
 const DEMO: Step =
     Step { name: "demo", arguments: &["xtask", "demo"], environment: &[], counts_tests: false };
 
@@ -92,7 +99,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     let mut steps = if quick {
         vec![FORMAT, RULES, LINTS, UNIT_TESTS]
     } else {
-        vec![FORMAT, LINTS, PROGRAMS, TESTS, DOCUMENTATION, DEMO]
+        vec![FORMAT, LINTS, PROGRAMS, TESTS, HISTORIES, DOCUMENTATION, DEMO]
     };
     let obstacle = official_clients::obstacle().filter(|_| !quick);
     if !quick && obstacle.is_none() {
