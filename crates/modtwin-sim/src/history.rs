@@ -138,7 +138,7 @@ impl World {
         for action in &plan.actions {
             stage.at(action.at, action.module, Event::Act(*action));
         }
-        let seats = (0..plan.modules).map(|index| Seat::new(index, plan)).collect();
+        let seats = (0..plan.modules).map(|index| Seat::new(index, plan, &mut stage)).collect();
         Self { stage, seats }
     }
 
@@ -213,18 +213,6 @@ impl World {
                     && seat.link.epoch == epoch
                 {
                     seat.dial(&mut self.stage);
-                }
-                Ok(())
-            }
-            Event::OperationTurn => {
-                let turn = self.stage.operation_turn();
-                if let Some(held) = turn
-                    && let Some(seat) = self.seats.get_mut(held.module)
-                    && seat.link.epoch == held.epoch
-                    && seat.session.awaits(held.id)
-                {
-                    seat.ask(&mut self.stage, held.id, &held.request)?;
-                    seat.session.handle_sent(Millis(self.stage.now), held.id);
                 }
                 Ok(())
             }

@@ -149,6 +149,7 @@ impl Seat {
             self.watching.hub_lost();
         }
         self.asking.daemon_began();
+        (self.member, self.held) = (stage.governor.join(Millis(stage.now)), 0);
         let seed = (self.plug_and_play, stage.rng.u64(..));
         self.session = session(seed, self.disk.clone(), &self.rules, stage.now);
         stage.note(self.index, || format!("begins anew with {:?}", self.disk));

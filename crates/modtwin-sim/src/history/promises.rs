@@ -123,8 +123,7 @@ impl Seat {
             let how = "connected, and no twin was fetched on this link".into();
             return Err(self.broken(stage, IN_ORDER, how));
         }
-        let held = stage.operations.iter().any(|held| held.module == self.index);
-        if self.session.next_deadline().is_none() && !held && !stage.stopping {
+        if self.session.next_deadline().is_none() && self.held == 0 && !stage.stopping {
             return Err(self.broken(stage, "7: never given up", "no deadline is set".into()));
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use modtwin_core::document::{Document, Pointer};
+use modtwin_core::governor::Member;
 use modtwin_core::handlers::HandlerRule;
 use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
 use modtwin_core::session::{Durable, Effect, Notice, SILENCE_STATUS, Session, Settings};
@@ -71,6 +72,9 @@ pub(super) struct Seat {
     pub(super) watching: Watching,
     pub(super) asking: Asking,
     pub(super) plug_and_play: bool,
+    /// The module's share of the daemon's budget, and how many requests wait for it.
+    pub(super) member: Member,
+    pub(super) held: u32,
     /// Who has to acknowledge what, and by when.
     pub(super) rules: Vec<HandlerRule>,
 }
@@ -108,7 +112,7 @@ fn rules(ack_timeout_ms: Option<u64>) -> Vec<HandlerRule> {
 }
 
 impl Seat {
-    pub(super) fn new(index: usize, plan: &Plan) -> Self {
+    pub(super) fn new(index: usize, plan: &Plan, stage: &mut Stage) -> Self {
         let salt = u64::try_from(index).unwrap_or_default();
         let seed = Rng::with_seed(plan.seed ^ salt).u64(..);
         let rules = rules(plan.ack_timeout_ms);
@@ -116,6 +120,8 @@ impl Seat {
             index,
             session: session((plan.plug_and_play, seed), Durable::default(), &rules, 0),
             rules,
+            member: stage.governor.join(Millis(0)),
+            held: 0,
             link: Link::default(),
             hub: Hub::default(),
             disk: Durable::default(),
@@ -142,6 +148,17 @@ impl Seat {
             }
             Event::ToSession { epoch, message } if epoch == self.link.epoch && self.link.up => {
                 self.message(stage, &message);
+            }
+            Event::Turn(held) if held.life == stage.life => {
+                self.held -= 1;
+                match stage.governor.operation(now, self.member) {
+                    Err(at) => self.hold(stage, at, held),
+                    Ok(()) if held.epoch == self.link.epoch && self.session.awaits(held.id) => {
+                        self.ask(stage, held.id, &held.request)?;
+                        self.session.handle_sent(now, held.id);
+                    }
+                    Ok(()) => {}
+                }
             }
             Event::Written { life, good } if life == stage.life => {
                 if let Some(write) = self.write.take() {
@@ -236,12 +253,13 @@ impl Seat {
                 }
                 Effect::Subscribe => self.subscribe(stage),
                 Effect::Send { id, request } => {
-                    if stage.try_operation() {
-                        self.ask(stage, id, &request)?;
-                    } else {
-                        self.session.handle_held(id);
-                        let (module, epoch) = (self.index, self.link.epoch);
-                        stage.queue_operation(Held { module, epoch, id, request });
+                    match stage.governor.operation(Millis(stage.now), self.member) {
+                        Ok(()) => self.ask(stage, id, &request)?,
+                        Err(at) => {
+                            self.session.handle_held(id);
+                            let (life, epoch) = (stage.life, self.link.epoch);
+                            self.hold(stage, at, Held { life, epoch, id, request });
+                        }
                     }
                 }
                 Effect::Disconnect => {
@@ -271,6 +289,12 @@ impl Seat {
             }
         }
         Ok(reached)
+    }
+
+    /// Lets a request wait until the budget may have something for it.
+    fn hold(&mut self, stage: &mut Stage, at: Millis, held: Held) {
+        self.held += 1;
+        stage.at(at.0, self.index, Event::Turn(held));
     }
 
     /// Sends a request whose turn it is.

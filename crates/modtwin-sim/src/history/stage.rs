@@ -25,8 +25,8 @@ pub(super) enum Event {
     Return { life: u64 },
     /// It is somebody's turn to connect.
     ConnectTurn,
-    /// It is somebody's turn to ask something of the hub.
-    OperationTurn,
+    /// A request that was held may get its turn.
+    Turn(Held),
     /// The link has something to say.
     Link { epoch: u64, news: News },
     /// A request reaches the hub.
@@ -40,7 +40,7 @@ pub(super) enum Event {
 /// A request that waits for its turn.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) module: usize,
+    pub(super) life: u64,
     pub(super) epoch: u64,
     pub(super) id: RequestId,
     pub(super) request: Request,
@@ -64,8 +64,6 @@ pub(super) struct Stage {
     policy: Policy,
     /// Who waits for a turn to connect: module and link.
     pub(super) connects: VecDeque<(usize, u64)>,
-    /// Who waits for a turn to ask.
-    pub(super) operations: VecDeque<Held>,
     /// Until when each spell lasts.
     spells: [u64; Spell::ALL.len()],
 }
@@ -86,7 +84,6 @@ impl Stage {
             governor: Governor::new(policy(plan), Millis(0), plan.seed),
             policy: policy(plan),
             connects: VecDeque::new(),
-            operations: VecDeque::new(),
             spells: [0; Spell::ALL.len()],
         }
     }
@@ -154,40 +151,9 @@ impl Stage {
         }
     }
 
-    /// Whether a request may go at once, without overtaking anybody.
-    pub(super) fn try_operation(&mut self) -> bool {
-        self.operations.is_empty() && self.governor.operation(Millis(self.now)).is_ok()
-    }
-
-    /// Queues a request.
-    pub(super) fn queue_operation(&mut self, held: Held) {
-        if self.operations.is_empty() {
-            self.after(0, 0, Event::OperationTurn);
-        }
-        self.operations.push_back(held);
-    }
-
-    /// Whose request may go now, if anybody's.
-    pub(super) fn operation_turn(&mut self) -> Option<Held> {
-        match self.governor.operation(Millis(self.now)) {
-            Ok(()) => {
-                let turn = self.operations.pop_front();
-                if !self.operations.is_empty() {
-                    self.after(0, 0, Event::OperationTurn);
-                }
-                turn
-            }
-            Err(at) => {
-                self.at(at.0, 0, Event::OperationTurn);
-                None
-            }
-        }
-    }
-
     /// The daemon begins anew: nobody waits, nothing is known of the hub.
     pub(super) fn new_daemon(&mut self) {
         self.connects.clear();
-        self.operations.clear();
         let seed = self.rng.u64(..);
         self.governor = Governor::new(self.policy, Millis(self.now), seed);
     }
