@@ -10,6 +10,7 @@
 
 pub mod campaign;
 pub mod chance;
+pub mod fleet;
 pub mod history;
 pub mod hub;
 pub mod mutations;

@@ -1,13 +1,14 @@
 //! The simulations' command line. Started by `cargo xtask simulate` and `cargo xtask fleet`, which
 //! build it with optimisation and the checks of a debug build.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use modtwin_sim::campaign::{Campaign, Report, run as run_campaign};
 use modtwin_sim::chance::Strike;
+use modtwin_sim::fleet::page::{self, CLIENTS, COMPARED, FLEETS, OUTAGES, Page, row, table};
 use modtwin_sim::history::live;
 use modtwin_sim::mutations::{Copy, MUTATIONS, Mutation};
 use modtwin_sim::plan::Cut;
@@ -26,6 +27,24 @@ struct Arguments {
 enum Command {
     /// Live through seeded histories of faults and check every step against the promises.
     Simulate(Simulate),
+    /// Let whole fleets of gateways return after an outage of their hub.
+    Fleet(Fleet),
+}
+
+#[derive(Debug, Args)]
+struct Fleet {
+    /// Put the tables between the markers of this page.
+    #[arg(long, value_name = "PAGE")]
+    write: Option<PathBuf>,
+    /// Only fleets of so many gateways.
+    #[arg(long)]
+    gateways: Option<usize>,
+    /// Simulate every gateway, where the page would take one in ten or fifty.
+    #[arg(long)]
+    whole: bool,
+    /// Print the rows as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +84,7 @@ struct Simulate {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Simulate(arguments) => simulate(&arguments),
+        Command::Fleet(arguments) => fleets(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         terminal::problem(&format!("{error:#}"));
@@ -96,6 +116,46 @@ fn simulate(arguments: &Simulate) -> anyhow::Result<ExitCode> {
         }
         None => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Lets the fleets return, one after the other.
+fn fleets(arguments: &Fleet) -> anyhow::Result<ExitCode> {
+    // A page that can't be written is found out before the long part.
+    let page = arguments.write.as_deref().map(Page::find).transpose()?;
+    let chosen = |fleet: &&page::Fleet| arguments.gateways.is_none_or(|n| n == fleet.gateways);
+    let (mut outages, mut clients) = (Vec::new(), Vec::new());
+    for fleet in FLEETS.iter().filter(chosen) {
+        let scale = if arguments.whole { 1 } else { fleet.scale };
+        let fleet = page::Fleet { scale, ..*fleet };
+        for outage in OUTAGES {
+            terminal::step(&format!(
+                "{} gateways, {}, {}",
+                fleet.gateways, fleet.tier.name, outage.1
+            ));
+            let modtwin = CLIENTS.iter().take(1).map(|client| row(&fleet, outage, *client));
+            outages.extend(modtwin);
+            if outage.1 == COMPARED {
+                clients.extend(outages.last().cloned());
+                let others = CLIENTS.iter().skip(1).map(|client| row(&fleet, outage, *client));
+                clients.extend(others);
+            }
+        }
+    }
+    if arguments.json {
+        let rows = [outages, clients].concat();
+        terminal::result(&serde_json::to_string(&rows).context("cannot write the rows")?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = format!(
+        "### modtwin, by outage\n\n{}\n### modtwin and others, after {COMPARED}\n\n{}",
+        table(&outages),
+        table(&clients)
+    );
+    terminal::result(&text);
+    if let Some(page) = page {
+        page.write(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Plants one bug after the other.

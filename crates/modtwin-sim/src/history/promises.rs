@@ -1,7 +1,7 @@
 //! What has to hold: on every step, of every effect, and when all is calm again. The numbers in the
 //! text are those of "What the daemon promises" in docs/local-api.md.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use modtwin_core::document::{Document, merge};
 use modtwin_core::message::{Answer, HubMessage, Request, RequestId};
@@ -15,7 +15,7 @@ use crate::hub::POISON;
 
 /// The base of all waits, and what the daemon says of the hub's time to answer, in milliseconds.
 const BASE_MS: u64 = 1_000;
-const ANSWER_LIMIT_MS: u64 = 10 * BASE_MS;
+const ANSWER_LIMIT_MS: u64 = 30 * BASE_MS;
 /// How many attempts a minute are plausible without anybody asking for more.
 const ATTEMPTS_A_MINUTE: usize = 20;
 /// How many effects one history may have: a core that runs in circles has more.
@@ -38,6 +38,9 @@ pub(super) struct Watching {
     held: BTreeMap<String, usize>,
     /// How often the hub went back.
     losses: u64,
+    /// Version and status of answers that the hub itself kept across such a return: they are its
+    /// own from then on.
+    carried: BTreeSet<(u64, u64)>,
 }
 
 impl Watching {
@@ -259,12 +262,27 @@ impl Seat {
             return members.iter().all(|(key, value)| key == "__t" || self.is_said(value));
         }
         let (version, status) = (number("av"), number("ac"));
+        let carried = |(at, by): &(u64, u64)| {
+            version.is_none_or(|version| version == *at)
+                && status.is_none_or(|status| status == *by)
+        };
+        if self.watching.carried.iter().any(carried) {
+            return true;
+        }
         self.said.iter().any(|said| {
             said.fate == Fate::Durable
                 && said.generation == self.session.twin().generation
                 && version.is_none_or(|version| version == said.version)
                 && status.is_none_or(|status| status == u64::from(said.status))
         })
+    }
+
+    /// A new generation begins, with what the hub still has.
+    pub(super) fn carry_answers(&mut self) {
+        let Some(reported) = &self.session.twin().reported else { return };
+        for value in reported.document.values() {
+            collect_answers(value, &mut self.watching.carried);
+        }
     }
 
     /// Holds of each report that the hub writes: no older value comes over a newer one.
@@ -408,6 +426,17 @@ impl Seat {
             .filter(|(_, answer)| !empty(answer))
             .map(|(key, answer)| (key.clone(), answered(answer)))
             .collect()
+    }
+}
+
+fn collect_answers(value: &Value, found: &mut BTreeSet<(u64, u64)>) {
+    let Some(members) = value.as_object() else { return };
+    let number = |name| members.get(name).and_then(Value::as_u64);
+    match (number("av"), number("ac")) {
+        (Some(version), Some(status)) => {
+            found.insert((version, status));
+        }
+        _ => members.values().for_each(|value| collect_answers(value, found)),
     }
 }
 

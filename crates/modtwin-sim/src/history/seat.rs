@@ -88,8 +88,8 @@ pub(super) fn session(
 ) -> Session {
     let settings = Settings {
         retry_base: Duration::from_secs(1),
-        answer_limit: Duration::from_secs(10),
-        connect_limit: Duration::from_secs(20),
+        answer_limit: Duration::from_secs(30),
+        connect_limit: Duration::from_secs(60),
         resync_every: Duration::from_secs(3600),
         plug_and_play,
         seed,
@@ -282,8 +282,10 @@ impl Seat {
                 }
                 Effect::Notice(notice) => {
                     reached |= matches!(notice, Notice::Synced { .. });
-                    stage.tally.generations +=
-                        u64::from(matches!(notice, Notice::NewGeneration { .. }));
+                    if matches!(notice, Notice::NewGeneration { .. }) {
+                        stage.tally.generations += 1;
+                        self.carry_answers();
+                    }
                     stage.tally.put_back += u64::from(matches!(notice, Notice::ReportedLost));
                 }
             }
