@@ -76,6 +76,8 @@ pub(super) struct Asking {
     pub(super) occasions: u64,
     fetches: u64,
     heard_twin: bool,
+    /// The newest desired version that was heard of, with its link and time.
+    heard_of: Option<(u64, u64, u64)>,
 }
 
 impl Asking {
@@ -88,9 +90,17 @@ impl Asking {
         self.last_failure = Some((now, reason));
     }
 
-    /// Notes what the hub said.
-    pub(super) fn heard(&mut self, message: &HubMessage) {
-        let HubMessage::Answer { request, answer } = message else { return };
+    /// Notes what the hub said on the link `epoch`.
+    pub(super) fn heard(&mut self, now: u64, epoch: u64, message: &HubMessage) {
+        let (request, answer) = match message {
+            HubMessage::Answer { request, answer } => (request, answer),
+            HubMessage::DesiredPatch { version, .. } => {
+                if self.heard_of.is_none_or(|(on, newest, _)| on != epoch || newest < *version) {
+                    self.heard_of = Some((epoch, *version, now));
+                }
+                return;
+            }
+        };
         self.occasions += 1;
         if self.in_flight.is_some_and(|(id, ..)| id == *request) {
             self.in_flight = None;
@@ -126,10 +136,29 @@ impl Seat {
             let how = "connected, and no twin was fetched on this link".into();
             return Err(self.broken(stage, IN_ORDER, how));
         }
+        if connected && self.held == 0 {
+            self.check_heard(stage)?;
+        }
         if self.session.next_deadline().is_none() && self.held == 0 && !stage.stopping {
             return Err(self.broken(stage, "7: never given up", "no deadline is set".into()));
         }
         Ok(())
+    }
+
+    /// Holds of a session that is connected: what it has heard of it has, or will soon.
+    fn check_heard(&self, stage: &Stage) -> Result<(), Broken> {
+        let known = self.session.twin().desired.as_ref().map_or(0, |desired| desired.version);
+        match self.asking.heard_of {
+            Some((on, version, at))
+                if on == self.link.epoch
+                    && version > known
+                    && stage.now > at + 2 * ANSWER_LIMIT_MS =>
+            {
+                let how = format!("heard of version {version}, and still has {known}");
+                Err(self.broken(stage, "1: nothing missed", how))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Holds of each view that is published.

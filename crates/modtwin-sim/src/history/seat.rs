@@ -204,7 +204,7 @@ impl Seat {
         });
         match modtwin_wire::decode(&message.topic, &message.payload) {
             Ok(Inbound::Twin(message)) => {
-                self.asking.heard(&message);
+                self.asking.heard(stage.now, self.link.epoch, &message);
                 if let Some(reason) = slows_all(&message) {
                     stage.governor.failed(now, reason);
                 }
