@@ -68,7 +68,7 @@ enum Command {
     /// Live through seeded histories of faults with the real core in virtual time.
     ///
     /// `cargo xtask simulate --seeds N`, `--seed ONE --trace`, `--mutations`, `--json`; see
-    /// `cargo xtask simulate -- --help` and docs/reliability.md.
+    /// `cargo xtask simulate -- --help`.
     Simulate {
         /// What the simulation is told.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
