@@ -174,7 +174,7 @@ impl Seat {
         stage.tally.desired += 1;
         self.asking.occasions += 1;
         if self.link.subscribed {
-            self.to_session(stage, note);
+            self.deliver(stage, note);
         }
     }
 

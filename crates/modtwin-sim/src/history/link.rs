@@ -85,7 +85,7 @@ impl Seat {
     }
 
     /// Puts a request on its way to the hub.
-    pub(super) fn to_hub(&mut self, stage: &mut Stage, rid: String, asked: Asked) {
+    pub(super) fn send(&mut self, stage: &mut Stage, rid: String, asked: Asked) {
         let (epoch, index) = (self.link.epoch, self.index);
         if stage.chance.strikes(Fault::LoseRequest).is_some() {
             return stage.note(index, || format!("request {rid} gets lost"));
@@ -119,13 +119,13 @@ impl Seat {
                 }
                 None => self.hub_takes(stage, (rid, asked))?,
             };
-            self.to_session(stage, answer);
+            self.deliver(stage, answer);
         }
         Ok(())
     }
 
     /// Puts a message on its way to the session.
-    pub(super) fn to_session(&mut self, stage: &mut Stage, message: Message) {
+    pub(super) fn deliver(&mut self, stage: &mut Stage, message: Message) {
         let (epoch, index) = (self.link.epoch, self.index);
         if !self.link.up {
             return;

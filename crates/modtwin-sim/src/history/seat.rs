@@ -311,7 +311,7 @@ impl Seat {
         let sent = Message { topic: out.topic, payload: out.payload };
         match hub::read(&sent) {
             Some((rid, asked)) => {
-                self.to_hub(stage, rid, asked);
+                self.send(stage, rid, asked);
                 Ok(())
             }
             None => {
