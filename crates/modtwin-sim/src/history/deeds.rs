@@ -29,6 +29,9 @@ impl World {
             }
             Deed::Suspend => {
                 stage.now += rng.u64(1_000..1_000_000);
+                for seat in &mut self.seats {
+                    seat.asking.woke(stage.now);
+                }
                 return Ok(());
             }
             Deed::HubRestart => {

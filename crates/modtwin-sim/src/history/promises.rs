@@ -90,6 +90,14 @@ impl Asking {
         self.last_failure = Some((now, reason));
     }
 
+    /// The machine slept, the budget had nothing, or a fetch has just begun: what was heard of
+    /// before counts from now.
+    pub(super) fn woke(&mut self, now: u64) {
+        if let Some((_, _, at)) = &mut self.heard_of {
+            *at = now;
+        }
+    }
+
     /// Notes what the hub said on the link `epoch`.
     pub(super) fn heard(&mut self, now: u64, epoch: u64, message: &HubMessage) {
         let (request, answer) = match message {
@@ -136,7 +144,9 @@ impl Seat {
             let how = "connected, and no twin was fetched on this link".into();
             return Err(self.broken(stage, IN_ORDER, how));
         }
-        if connected && self.held == 0 {
+        if self.held > 0 {
+            self.asking.woke(stage.now);
+        } else if connected {
             self.check_heard(stage)?;
         }
         if self.session.next_deadline().is_none() && self.held == 0 && !stage.stopping {
@@ -239,6 +249,7 @@ impl Seat {
         let Request::Report(patch) = request else {
             self.asking.pending_fetch = Some(id);
             self.asking.fetches += 1;
+            self.asking.woke(now);
             // Three for each thing that may go wrong, and one an hour.
             let most = 3 * self.asking.occasions + now / (3_600 * BASE_MS) + 3;
             if self.asking.fetches > most {
