@@ -196,6 +196,16 @@ impl Outbox {
     /// flight is recalled, so that it goes after this one.
     pub fn push_front(&mut self, batch: Batch) {
         self.in_flight = None;
+        // What was put back before and still waits says more about its keys than this does.
+        if let Some(front) = self.waiting.front_mut()
+            && (front.through, batch.through, self.parts) == (0, 0, 0)
+            && composes(&batch.patch, &front.patch)
+        {
+            let Batch { patch: mut both, .. } = batch;
+            compose(&mut both, &front.patch);
+            front.patch = both;
+            return;
+        }
         self.waiting.push_front(batch);
         self.parts = self.parts.saturating_add(usize::from(self.parts > 0));
     }

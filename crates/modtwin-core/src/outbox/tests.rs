@@ -191,6 +191,17 @@ fn what_was_lost_goes_first() {
 }
 
 #[test]
+fn what_was_lost_twice_goes_as_one_patch() {
+    let mut outbox = outbox(&[(5, json!({"b": 4}))]);
+    outbox.push_front(batch(0, json!({"b": null, "o": 1})));
+    sent(&mut outbox, 1);
+    outbox.push_front(batch(0, json!({"a": 3, "b": 4})));
+    assert_eq!(sent(&mut outbox, 2), json!({"a": 3, "b": null, "o": 1}));
+    assert_eq!(outbox.accept(RequestId(2)), accepted(0, json!({"a": 3, "b": null, "o": 1})));
+    assert_eq!(sent(&mut outbox, 3), json!({"b": 4}));
+}
+
+#[test]
 fn what_was_saved_is_restored() {
     let mut before = outbox(&[(1, json!({"bad": 1}))]);
     sent(&mut before, 1);
