@@ -35,7 +35,7 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 ];
 
 /// What runs on a developer's machine. No product crate links any of it.
-const DEVELOPMENT: [(&str, &[&str]); 6] = [
+const DEVELOPMENT: [(&str, &[&str]); 7] = [
     ("iothub-emulator", &[]),
     (
         "modtwin-testkit",
@@ -58,6 +58,7 @@ const DEVELOPMENT: [(&str, &[&str]); 6] = [
             "modtwin-testkit",
         ],
     ),
+    ("modtwin-sim", &["modtwin-core", "modtwin-wire"]),
     ("xtask", &[]),
     (
         "modtwin-tests",

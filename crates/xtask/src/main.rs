@@ -14,6 +14,7 @@ mod manual;
 mod official_clients;
 mod package;
 mod packages;
+mod simulation;
 mod steps;
 mod systemd_test;
 mod terminal;
@@ -91,6 +92,23 @@ enum Command {
     },
     /// Write the manual pages and shell completions anew, from the code.
     Man,
+    /// Live through seeded histories of faults with the real core in virtual time.
+    ///
+    /// `cargo xtask simulate --seeds N`, `--seed ONE --trace`, `--mutations`, `--json`; see
+    /// `cargo xtask simulate -- --help`.
+    Simulate {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Let whole fleets of gateways return after an outage, with the real core in virtual time.
+    ///
+    /// `cargo xtask fleet`, `--write docs/scale.md`; see `cargo xtask fleet -- --help`.
+    Fleet {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -114,6 +132,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Package { profile } => package::run(&root, *profile),
         Command::SystemdTest { profile } => systemd_test::run(&root, *profile),
         Command::Man => manual::run(&root),
+        Command::Simulate { arguments } => simulation::run(&root, "simulate", arguments),
+        Command::Fleet { arguments } => simulation::run(&root, "fleet", arguments),
     }
 }
 
