@@ -17,6 +17,14 @@ pub(crate) fn system_packages() -> anyhow::Result<()> {
     ensure(&Requirement::BUILD)
 }
 
+/// Makes sure that what the tests require besides is there, in the same way.
+///
+/// # Errors
+/// As [`system_packages`].
+pub(crate) fn test_packages() -> anyhow::Result<()> {
+    ensure(&Requirement::TESTS)
+}
+
 /// Makes sure that what the official SDKs require is there, in the same way.
 ///
 /// # Errors
@@ -147,6 +155,7 @@ fn is_met(requirement: Requirement) -> bool {
                     && Path::new("/usr/include/openssl/ssl.h").exists())
         }
         Requirement::PythonVenv => python().is_some(),
+        Requirement::Faketime => answers("faketime", "--version"),
         Requirement::Node => answers("node", "--version") && answers("npm", "--version"),
     }
 }

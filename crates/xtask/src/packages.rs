@@ -18,12 +18,16 @@ pub(crate) enum Requirement {
     PythonVenv,
     /// Node with npm, for the official SDKs.
     Node,
+    /// faketime, for the test that boots the daemon with a wrong clock.
+    Faketime,
 }
 
 impl Requirement {
     /// What every build requires, in the order in which it is looked for.
     pub(crate) const BUILD: [Self; 5] =
         [Self::CCompiler, Self::Make, Self::Cmake, Self::PkgConfig, Self::OpensslHeaders];
+    /// What the tests require besides.
+    pub(crate) const TESTS: [Self; 1] = [Self::Faketime];
     /// What the official SDKs require besides.
     pub(crate) const SDKS: [Self; 2] = [Self::PythonVenv, Self::Node];
 
@@ -37,6 +41,7 @@ impl Requirement {
             Self::OpensslHeaders => "OpenSSL's headers",
             Self::PythonVenv => "Python 3 with `venv`",
             Self::Node => "Node with npm",
+            Self::Faketime => "faketime",
         }
     }
 }
@@ -89,6 +94,8 @@ impl Family {
             (Self::Apt, Requirement::PythonVenv) => &["python3", "python3-venv"],
             (Self::Dnf, Requirement::PythonVenv) => &["python3", "python3-pip"],
             (Self::Apt, Requirement::Node) => &["nodejs", "npm"],
+            (Self::Apt, Requirement::Faketime) => &["faketime"],
+            (Self::Dnf, Requirement::Faketime) => &["libfaketime"],
             (Self::Dnf, Requirement::Node) => &["nodejs", "nodejs-npm"],
         }
     }
@@ -128,7 +135,8 @@ mod tests {
 
     #[test]
     fn every_requirement_has_a_package_in_both_families() {
-        for requirement in Requirement::BUILD.into_iter().chain(Requirement::SDKS) {
+        let all = Requirement::BUILD.into_iter().chain(Requirement::SDKS);
+        for requirement in all.chain(Requirement::TESTS) {
             assert!(!Family::Apt.package_names(requirement).is_empty());
             assert!(!Family::Dnf.package_names(requirement).is_empty());
         }

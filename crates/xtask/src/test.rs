@@ -130,6 +130,9 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
         );
     }
     bootstrap::system_packages()?;
+    if !quick {
+        bootstrap::test_packages()?;
+    }
     bootstrap::rust_components()?;
     steps::run(root, &steps)
 }
