@@ -13,21 +13,26 @@ const AFTERWARDS_US: u64 = 2_000_000;
 /// Looks through the answers that the handler of `module` got; `full` says when the disk was.
 pub(crate) fn check(module: &str, diary: &[Line], full: &[Window]) -> Vec<Violation> {
     let mut violations = Vec::new();
-    let mut asked = 0;
+    let (mut report_asked, mut ack_asked) = (None, None);
     for Line { at, entry } in diary {
-        let (outcome, is_ack) = match entry {
-            Entry::Asked { .. } | Entry::Acking { .. } => {
-                asked = *at;
+        // Reports and acknowledgements are asked for beside each other.
+        let (outcome, asked, is_ack) = match entry {
+            Entry::Asked { .. } => {
+                report_asked = Some(*at);
                 continue;
             }
-            Entry::Answered { outcome, .. } => (outcome, false),
-            Entry::Acked { outcome, .. } => (outcome, true),
+            Entry::Acking { .. } => {
+                ack_asked = Some(*at);
+                continue;
+            }
+            Entry::Answered { outcome, .. } => (outcome, report_asked.unwrap_or(*at), false),
+            Entry::Acked { outcome, .. } => (outcome, ack_asked.unwrap_or(*at), true),
             _ => continue,
         };
         let Outcome::Refused { status, kind, detail } = outcome else { continue };
         let is_full = |window: &Window| {
             let end = window.end.saturating_add(AFTERWARDS_US);
-            Window { end, ..*window }.overlaps(asked.min(*at), *at)
+            Window { end, ..*window }.overlaps(asked, *at)
         };
         let is_fine = match kind.as_str() {
             "storage" => full.iter().any(is_full),
