@@ -16,7 +16,7 @@ use crate::disturbance::{Choice, Disturbance, Kind};
 use crate::ending;
 use crate::recorder::Recorder;
 use crate::rig::Rig;
-use crate::summary::Summary;
+use crate::summary::{Summary, TOGETHER};
 use crate::terminal;
 use crate::wall::now_us;
 
@@ -117,7 +117,8 @@ impl Campaign {
             // The last third is one daemon's: what leaks shows only in one that lives.
             may_end_daemon: self.began.elapsed() * 3 < self.plan.lasts * 2,
         };
-        let count = if self.rng.bool() { 1 } else { self.rng.usize(2..=4) };
+        // Two of three rounds say how long one thing takes by itself.
+        let count = if self.rng.u32(0..3) > 0 { 1 } else { self.rng.usize(2..=4) };
         let mut all: Vec<Disturbance> =
             (0..count).map(|_| Disturbance::choose(choice, &mut self.rng)).collect();
         let mut steps = self.steps(&all);
@@ -176,7 +177,7 @@ impl Campaign {
 
     /// Waits until a change made now has come back from the handler of every module.
     async fn recover(&mut self, after: Option<Kind>, well_since: Instant) -> anyhow::Result<()> {
-        let name = after.map_or_else(|| "several at once".to_owned(), |kind| kind.to_string());
+        let name = after.map_or_else(|| TOGETHER.to_owned(), |kind| kind.to_string());
         self.progress(&format!("recovery from {name}")).await;
         let began_us = now_us();
         let elapsed = well_since.elapsed();

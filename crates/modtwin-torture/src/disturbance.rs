@@ -238,7 +238,7 @@ impl Disturbance {
         }
         // Some of what could be hit is spared, so that a half-broken hub is tried too.
         let may_spare = name.ends_with("-desired") || matches!(name, "lose-response" | "error");
-        if may_spare && self.number % 2 == 0 {
+        if may_spare && self.number.is_multiple_of(2) {
             fault.insert("chance".to_owned(), json!(0.5));
         }
         Value::Object(fault)

@@ -149,15 +149,16 @@ impl Summary {
     /// As text.
     pub(crate) fn text(&self) -> String {
         let mut text = self.head() + "\n";
-        for (title, _, rows) in self.tables() {
-            text += &format!("\n{title}\n");
-            for row in rows {
-                let mut cells = row.iter();
-                let first = cells.next().map_or("", String::as_str);
-                text += &format!("  {first:<32}");
-                for cell in cells {
-                    text += &format!("  {cell:>10}");
-                }
+        for (title, columns, rows) in self.tables() {
+            let head = std::iter::once(title).chain(columns).map(str::to_owned).collect();
+            text += "\n";
+            for row in std::iter::once(head).chain(rows) {
+                let cells = row.iter().enumerate();
+                let padded = cells.map(|(place, cell)| match place {
+                    0 => format!("{cell:<30}"),
+                    _ => format!("  {cell:>15}"),
+                });
+                text += &padded.collect::<String>();
                 text += "\n";
             }
         }
@@ -210,14 +211,14 @@ impl Summary {
             row
         });
         let mut kinds: Vec<Vec<String>> = kinds.collect();
-        let together = "several at once";
-        if let Some(recoveries) = self.recovery_ms.get(together) {
+        let together = "several at once (rounds)";
+        if let Some(recoveries) = self.recovery_ms.get(TOGETHER) {
             let rounds = recoveries.len() / self.modules.max(1);
-            let mut row = vec![together.to_owned(), format!("{rounds} times")];
-            row.extend(self.recovery(together));
+            let mut row = vec![together.to_owned(), rounds.to_string()];
+            row.extend(self.recovery(TOGETHER));
             kinds.push(row);
         }
-        let kinds_head = ["how often", "modules timed", "recovery p50, ms", "p99, ms", "max, ms"];
+        let kinds_head = ["how often", "modules timed", "back p50, ms", "p99, ms", "max, ms"];
         vec![
             ("Disturbance", kinds_head.to_vec(), kinds),
             ("What went on meanwhile", vec!["count"], self.count_rows()),
@@ -271,4 +272,6 @@ impl Summary {
 /// A title, the heads of its other columns, and its rows.
 type Table = (&'static str, Vec<&'static str>, Vec<Vec<String>>);
 
+/// Under which name rounds of several disturbances are timed.
+pub(crate) const TOGETHER: &str = "several at once";
 const MOST_SHOWN: usize = 30;
