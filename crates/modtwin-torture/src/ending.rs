@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use modtwin_api::{HubState, Snapshot};
-use modtwin_core::document::Document;
+use modtwin_core::document::{Document, merge};
 use modtwin_testkit::patience::{Look, until};
 use nix::sys::signal::Signal;
 
@@ -19,6 +19,7 @@ use crate::diary::{self, At, Entry, Line};
 use crate::leaves::{self, DESIRED, REPORTED};
 use crate::ledger;
 use crate::recorder::Record;
+use crate::rig::Start;
 use crate::wall::now_us;
 
 /// What is known of one module at the end.
@@ -58,6 +59,7 @@ pub(crate) async fn end(campaign: &mut Campaign) -> anyhow::Result<()> {
         let diary = diary::read(&campaign.rig.handlers.diary(&deeds.module))?;
         violations.extend(judge(deeds, &diary, &records, end));
         violations.extend(answers::check(&deeds.module, &diary, &campaign.rig.full));
+        violations.extend(starts(&deeds.module, &diary, &campaign.rig.starts));
         campaign.summary.add_diary(&diary);
         campaign.summary.add_deeds(deeds);
     }
@@ -163,6 +165,27 @@ fn judge(deeds: &Deeds, diary: &[Line], records: &[Record], end: &AtEnd) -> Vec<
         versions::check(line("reported"), &accepted, records, recreated, end.reported.1),
     ]
     .concat()
+}
+
+/// What each new daemon had from its disk is compared with what the ones before it had promised:
+/// later reports would soon cover a loss. The tree is left out: a snapshot's pending is one merge
+/// patch, which can't say that all of it was deleted and something set in it again.
+fn starts(module: &str, diary: &[Line], starts: &[Start]) -> Vec<Violation> {
+    let promise = "a report answered as stored survives the daemon's end";
+    let reports = ledger::reports(diary);
+    let flat: Vec<&str> =
+        REPORTED.iter().copied().filter(|leaf| !leaf.starts_with("tree/")).collect();
+    let mut violations = Vec::new();
+    for Start { at, snapshots } in starts {
+        let snapshot = snapshots.iter().find(|snapshot| snapshot.module == module);
+        let Some(snapshot) = snapshot else { continue };
+        let mut planned = snapshot.reported.clone().unwrap_or_default();
+        merge(&mut planned, &snapshot.pending);
+        let found = leaves::values(&planned, &REPORTED);
+        let promised = ledger::promised_by(&reports, *at);
+        violations.extend(values::check(promise, module, &flat, &promised, &found));
+    }
+    violations
 }
 
 /// The last act: the hub goes, the daemon is killed and started again, and has to answer from its

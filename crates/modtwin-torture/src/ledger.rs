@@ -34,6 +34,17 @@ impl Deed {
     }
 }
 
+/// The deeds as they stood at `at`: what was promised later was not promised yet.
+pub(crate) fn promised_by(deeds: &[Deed], at: u64) -> Vec<Deed> {
+    let mut deeds = deeds.to_vec();
+    for deed in &mut deeds {
+        if deed.outcome.is_promised() && deed.answered.is_none_or(|answered| answered > at) {
+            deed.outcome = Outcome::Unknown;
+        }
+    }
+    deeds
+}
+
 /// The reports in a diary, in their order.
 pub(crate) fn reports(diary: &[Line]) -> Vec<Deed> {
     let mut deeds: Vec<Deed> = Vec::new();
@@ -51,4 +62,19 @@ pub(crate) fn reports(diary: &[Line]) -> Vec<Deed> {
         }
     }
     deeds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::samples::{STORED, UNKNOWN, deed, refused};
+
+    #[test]
+    fn a_promise_counts_from_the_moment_it_is_given() {
+        let deeds =
+            [deed(1, Some(1), STORED), deed(5, Some(2), STORED), deed(9, None, refused("x"))];
+        let outcomes = |at| promised_by(&deeds, at).into_iter().map(|deed| deed.outcome);
+        assert_eq!(outcomes(2).collect::<Vec<_>>(), [STORED, UNKNOWN, refused("x")]);
+        assert_eq!(outcomes(6).collect::<Vec<_>>(), [STORED, STORED, refused("x")]);
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use modtwin_api::Snapshot;
 use modtwin_credentials::request::KeyKind;
 use modtwin_testkit::gateway::{DEVICE, Daemon, Gateway, Validity};
 use modtwin_testkit::hub::{Hub, program};
@@ -37,6 +38,8 @@ pub(crate) struct Rig {
     pub(crate) modules: Vec<String>,
     /// Why the disk can't be filled, where it can't.
     pub(crate) no_disk: Option<String>,
+    /// What each new daemon had from its disk.
+    pub(crate) starts: Vec<Start>,
     /// When the disk was full.
     pub(crate) full: Vec<Window>,
     /// What broke so far.
@@ -88,6 +91,7 @@ impl Rig {
             program,
             modules,
             no_disk,
+            starts: Vec::new(),
             full: Vec::new(),
             violations: Vec::new(),
             is_hub_up: true,
@@ -167,9 +171,17 @@ impl Rig {
     ///
     /// Where it does not answer in time.
     pub(crate) async fn start_daemon(&mut self) -> anyhow::Result<()> {
-        if self.daemon.is_none() {
-            self.daemon = Some(self.gateway.start(&self.program).await?);
+        if self.daemon.is_some() {
+            return Ok(());
         }
+        let at = now_us();
+        self.daemon = Some(self.gateway.start(&self.program).await?);
+        let client = self.gateway.client();
+        let mut snapshots = Vec::new();
+        for module in &self.modules {
+            snapshots.push(client.snapshot(module).await?);
+        }
+        self.starts.push(Start { at, snapshots });
         Ok(())
     }
 
@@ -311,6 +323,15 @@ impl Rig {
             self.violations.push(violation.at(now_us()));
         }
     }
+}
+
+/// What a daemon that had just been started served.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// When the one before it could store nothing any more.
+    pub(crate) at: u64,
+    /// Each module, in their order.
+    pub(crate) snapshots: Vec<Snapshot>,
 }
 
 /// A fault of the hub: in which of its lives, and its number there.
