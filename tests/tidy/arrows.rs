@@ -35,7 +35,7 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 ];
 
 /// What runs on a developer's machine. No product crate links any of it.
-const DEVELOPMENT: [(&str, &[&str]); 7] = [
+const DEVELOPMENT: [(&str, &[&str]); 8] = [
     ("iothub-emulator", &[]),
     (
         "modtwin-testkit",
@@ -59,6 +59,16 @@ const DEVELOPMENT: [(&str, &[&str]); 7] = [
         ],
     ),
     ("modtwin-sim", &["modtwin-core", "modtwin-wire"]),
+    (
+        "modtwin-torture",
+        &[
+            "modtwin-api",
+            "modtwin-client",
+            "modtwin-core",
+            "modtwin-credentials",
+            "modtwin-testkit",
+        ],
+    ),
     ("xtask", &[]),
     (
         "modtwin-tests",

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::handler::{BURST, Line, MARK};
 use crate::handlers::Handlers;
-use crate::process::{processor_time, threads_time};
 use crate::rig::{MODULES, Rig, UNATTENDED};
-use crate::spread::{Spread, number};
 use crate::terminal::progress;
 use crate::wall::now_us;
+use modtwin_testkit::process::{processor_time, threads_time};
+use modtwin_testkit::spread::{Spread, number};
 
 /// How many changes a burst has, over all modules.
 pub(crate) const CHANGES: usize = 5000;

@@ -23,12 +23,12 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use self::client::{AT, Line, Login, Order, Plan};
 use self::figures::Figures;
-use crate::machine::Machine;
-use crate::page::Page;
-use crate::process::{memory, processor_time};
-use crate::spread::number;
 use crate::terminal::{progress, result};
 use crate::wall::now_us;
+use modtwin_testkit::machine::Machine;
+use modtwin_testkit::page::Page;
+use modtwin_testkit::process::{memory, processor_time};
+use modtwin_testkit::spread::number;
 
 /// What is measured, on the command line.
 #[derive(Debug, Clone, clap::Args)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::spread::Spread;
+use modtwin_testkit::spread::Spread;
 
 /// How long the disk took.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -8,11 +8,11 @@ use serde_json::json;
 use crate::handler::{ECHO, Line};
 use crate::handlers::Handlers;
 use crate::hub_events::HubEvents;
-use crate::process::processor_time;
 use crate::rig::Rig;
-use crate::spread::{Spread, number};
 use crate::terminal::progress;
 use crate::wall::now_us;
+use modtwin_testkit::process::processor_time;
+use modtwin_testkit::spread::{Spread, number};
 
 /// How long echoes took, in milliseconds.
 #[derive(Debug, Clone, Serialize)]

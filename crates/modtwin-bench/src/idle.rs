@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::process;
-use crate::spread::{Spread, number};
+use modtwin_testkit::process;
+use modtwin_testkit::spread::{Spread, number};
 
 /// What was used at rest, over several windows.
 #[derive(Debug, Clone, Serialize)]

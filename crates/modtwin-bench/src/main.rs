@@ -13,17 +13,13 @@ mod handler;
 mod handlers;
 mod hub_events;
 mod idle;
-mod machine;
 mod memory;
 mod outage;
-mod page;
 mod plan;
-mod process;
 mod report;
 mod rig;
 mod rows;
 mod size;
-mod spread;
 mod start;
 mod terminal;
 mod wall;
@@ -33,6 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Parser, Subcommand};
+use modtwin_testkit::page::Page;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::plan::{Part, Plan};
@@ -94,8 +91,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => {}
     }
     // A page that can't be written is found out before the long part.
-    let page =
-        arguments.write.as_deref().map(|page| page::Page::find(page, "bench")).transpose()?;
+    let page = arguments.write.as_deref().map(|page| Page::find(page, "bench")).transpose()?;
     let plan = Plan::new(arguments.quick, &arguments.only);
     let report = until_stopped(plan.carry_out())?;
     if arguments.json {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::process::{self, Memory};
 use crate::rig::{Rig, stop};
-use crate::spread::Spread;
 use crate::terminal::progress;
+use modtwin_testkit::process::{self, Memory};
+use modtwin_testkit::spread::Spread;
 
 /// Memory of the daemon in one situation, over several runs.
 #[derive(Debug, Clone, Serialize)]

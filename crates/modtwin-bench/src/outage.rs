@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::handler::{ECHO, Line};
 use crate::handlers::Handlers;
 use crate::rig::{MODULES, Rig};
-use crate::spread::Spread;
 use crate::terminal::progress;
 use crate::wall::now_us;
+use modtwin_testkit::spread::Spread;
 
 /// How long the hub is gone.
 pub(crate) const OUTAGE: Duration = Duration::from_secs(5);

@@ -10,14 +10,14 @@ use modtwin_testkit::gateway::{Daemon, Gateway};
 use crate::disk::DiskSamples;
 use crate::handlers::Handlers;
 use crate::idle::Idle;
-use crate::machine::Machine;
 use crate::memory::{MemoryRow, settle};
 use crate::outage::Outage;
-use crate::process;
 use crate::report::Report;
 use crate::rig::{MODULES, Rig, stop};
 use crate::terminal::progress;
 use crate::{burst, echo, idle, memory, outage, size, start};
+use modtwin_testkit::machine::Machine;
+use modtwin_testkit::process;
 
 /// A part of the measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,12 +10,12 @@ use crate::burst::Burst;
 use crate::disk::Disk;
 use crate::echo::Echo;
 use crate::idle::Idle;
-use crate::machine::Machine;
 use crate::memory::MemoryRow;
 use crate::outage::Outage;
 use crate::rows::{Row, rows};
 use crate::size::Size;
 use crate::start::Start;
+use modtwin_testkit::machine::Machine;
 
 /// All that was measured. What was not is empty.
 #[derive(Debug, Clone, Serialize)]

@@ -9,8 +9,8 @@ use crate::outage::Outage;
 use crate::report::Report;
 use crate::rig::{CONNECT_SPACING, MODULES};
 use crate::size::Size;
-use crate::spread::{Spread, number};
 use crate::start::Start;
+use modtwin_testkit::spread::{Spread, number};
 
 /// One line of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use modtwin_testkit::gateway::Gateway;
 use serde::Serialize;
 
 use crate::rig::{Launch, MODULES, Rig, stop};
-use crate::spread::Spread;
 use crate::terminal::progress;
+use modtwin_testkit::spread::Spread;
 
 /// Starts with and without state on disk.
 #[derive(Debug, Clone, Serialize)]

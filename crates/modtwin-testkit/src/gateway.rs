@@ -33,7 +33,7 @@ pub struct HubAddress {
     pub ca: PathBuf,
 }
 
-/// A gateway's folder; nothing of it remains once dropped.
+/// A gateway's folder; nothing of it remains once dropped, unless it is kept.
 #[derive(Debug)]
 pub struct Gateway {
     folder: TempDir,
@@ -50,10 +50,24 @@ impl Gateway {
     ///
     /// Where no folder can be made.
     pub fn new(hub: HubAddress) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make the gateway's folder")?;
+        Self::new_in(&std::env::temp_dir(), hub)
+    }
+
+    /// The same, in a new folder below `parent`.
+    ///
+    /// # Errors
+    ///
+    /// Where no folder can be made.
+    pub fn new_in(parent: &Path, hub: HubAddress) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir_in(parent).context("cannot make the gateway's folder")?;
         std::fs::create_dir(folder.path().join("log")).context("cannot make the log's folder")?;
         let hub_options = "retry-delay = \"20ms\"\n".to_owned();
         Ok(Self { folder, hub, hub_options, modules: Vec::new() })
+    }
+
+    /// Has the folder outlive this, for somebody to look at.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
     }
 
     /// The folder.

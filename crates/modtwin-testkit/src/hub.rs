@@ -101,6 +101,11 @@ impl Hub {
             .context("cannot load the hub's authority")
     }
 
+    /// Has the folder outlive this, for somebody to look at.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// The emulator's process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

@@ -4,7 +4,6 @@
 //! one thing after the other and summing up is [`steps`]'s. The program builds before OpenSSL's
 //! headers or cmake are there, because it installs them; whatever needs them is another package.
 
-mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
@@ -14,6 +13,7 @@ mod manual;
 mod official_clients;
 mod package;
 mod packages;
+mod released;
 mod simulation;
 mod steps;
 mod systemd_test;
@@ -109,6 +109,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Kill, pause and cut the released programs at random, and check what they promised.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does.
+    /// Everything after `torture` is for the campaign: see `cargo xtask torture -- --help`.
+    Torture {
+        /// What the campaign is told, such as `--minutes 10`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -128,12 +137,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
         Command::OfficialClients => official_clients::run(&root),
         Command::Fuzz(arguments) => fuzz::run(&root, arguments),
-        Command::Bench { arguments } => bench::run(&root, arguments),
         Command::Package { profile } => package::run(&root, *profile),
         Command::SystemdTest { profile } => systemd_test::run(&root, *profile),
         Command::Man => manual::run(&root),
         Command::Simulate { arguments } => simulation::run(&root, "simulate", arguments),
         Command::Fleet { arguments } => simulation::run(&root, "fleet", arguments),
+        Command::Bench { arguments } => released::run(&root, "modtwin-bench", arguments),
+        Command::Torture { arguments } => released::run(&root, "modtwin-torture", arguments),
     }
 }
 

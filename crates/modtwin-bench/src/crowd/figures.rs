@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::machine::Machine;
+use modtwin_testkit::machine::Machine;
 
 /// All of it.
 #[derive(Debug, Serialize)]

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::figures::{Figures, Round};
-use crate::spread::number;
+use modtwin_testkit::spread::number;
 
 /// The table, with a line on what it was measured on.
 pub(crate) fn markdown(figures: &Figures) -> String {

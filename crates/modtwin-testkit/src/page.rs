@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 /// A page that had its markers when it was looked at.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub struct Page {
     path: PathBuf,
     /// The name in its markers, `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
     markers: &'static str,
@@ -20,7 +20,7 @@ impl Page {
     /// # Errors
     ///
     /// Where it can't be read, or does not have each marker once and in order.
-    pub(crate) fn find(path: &Path, markers: &'static str) -> anyhow::Result<Self> {
+    pub fn find(path: &Path, markers: &'static str) -> anyhow::Result<Self> {
         let page = Self { path: path.to_owned(), markers };
         page.parts()?;
         Ok(page)
@@ -31,7 +31,7 @@ impl Page {
     /// # Errors
     ///
     /// Where the page can't be read or written, or has lost its markers.
-    pub(crate) fn write(&self, results: &str) -> anyhow::Result<()> {
+    pub fn write(&self, results: &str) -> anyhow::Result<()> {
         let (before, after) = self.parts()?;
         let [begin, end] = marks(self.markers);
         let text = format!("{before}{begin}\n{}\n{end}{after}", results.trim());

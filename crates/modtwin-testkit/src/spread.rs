@@ -6,22 +6,22 @@ use serde::Serialize;
 
 /// A series of values, summed up. No value was left out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Spread {
+pub struct Spread {
     /// How many values.
-    pub(crate) count: usize,
+    pub count: usize,
     /// The smallest.
-    pub(crate) min: f64,
+    pub min: f64,
     /// The one in the middle; of an even number of values the upper of the two.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The one that 99 of 100 do not exceed.
-    pub(crate) p99: f64,
+    pub p99: f64,
     /// The largest.
-    pub(crate) max: f64,
+    pub max: f64,
 }
 
 impl Spread {
     /// Sums up `values`; none where there are none.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let at = |rank: usize| values.get(rank).copied();
@@ -37,18 +37,18 @@ impl Spread {
     }
 
     /// Sums up spans of time, in milliseconds.
-    pub(crate) fn of_millis(values: impl IntoIterator<Item = Duration>) -> Option<Self> {
+    pub fn of_millis(values: impl IntoIterator<Item = Duration>) -> Option<Self> {
         Self::of(values.into_iter().map(|value| value.as_secs_f64() * 1000.0))
     }
 
     /// Sums up spans of microseconds, in milliseconds.
-    pub(crate) fn of_micros(values: impl IntoIterator<Item = u64>) -> Option<Self> {
+    pub fn of_micros(values: impl IntoIterator<Item = u64>) -> Option<Self> {
         Self::of_millis(values.into_iter().map(Duration::from_micros))
     }
 }
 
 /// A count as a number with a fraction; exact up to four thousand million.
-pub(crate) fn number(count: usize) -> f64 {
+pub fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 

@@ -13,20 +13,20 @@ use serde::Serialize;
 
 /// The memory of a process, in KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Its proportional share: pages that others map too count by their part.
-    pub(crate) pss_kib: u64,
+    pub pss_kib: u64,
     /// What only it has, and what would be free without it.
-    pub(crate) private_kib: u64,
+    pub private_kib: u64,
     /// All that is resident, shared or not.
-    pub(crate) rss_kib: u64,
+    pub rss_kib: u64,
     /// How many threads it has.
-    pub(crate) threads: usize,
+    pub threads: usize,
 }
 
 /// What one thread has used since it began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ThreadUse {
+pub struct ThreadUse {
     cpu: Duration,
     voluntary: u64,
     involuntary: u64,
@@ -34,15 +34,15 @@ pub(crate) struct ThreadUse {
 
 /// What a process used between two looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Used {
+pub struct Used {
     /// Time on a processor, all threads.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// How often a thread gave the processor up because it had to wait: each is a wake-up.
-    pub(crate) voluntary: u64,
+    pub voluntary: u64,
     /// How often one was taken off it.
-    pub(crate) involuntary: u64,
+    pub involuntary: u64,
     /// Threads that ended in between, whose use after the first look is not in here.
-    pub(crate) threads_gone: usize,
+    pub threads_gone: usize,
 }
 
 /// Reads the memory of `pid`.
@@ -50,7 +50,7 @@ pub(crate) struct Used {
 /// # Errors
 ///
 /// Where the process is gone or belongs to somebody else.
-pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
+pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
     let threads = thread_ids(pid)?.len();
@@ -63,12 +63,23 @@ pub(crate) fn memory(pid: u32) -> anyhow::Result<Memory> {
     })
 }
 
+/// Counts the files, sockets and pipes that `pid` has open.
+///
+/// # Errors
+///
+/// Where the process is gone or belongs to somebody else.
+pub fn open_files(pid: u32) -> anyhow::Result<usize> {
+    let path = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&path).with_context(|| format!("cannot read `{path}`"))?;
+    Ok(entries.count())
+}
+
 /// Reads what every thread of `pid` has used.
 ///
 /// # Errors
 ///
 /// Where the process is gone.
-pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<u32, ThreadUse>> {
+pub fn threads(pid: u32) -> anyhow::Result<BTreeMap<u32, ThreadUse>> {
     let mut all = BTreeMap::new();
     for thread in thread_ids(pid)? {
         // A thread may end between the list and the look.
@@ -80,7 +91,7 @@ pub(crate) fn threads(pid: u32) -> anyhow::Result<BTreeMap<u32, ThreadUse>> {
 }
 
 /// What was used between two looks at the threads of one process.
-pub(crate) fn used(before: &BTreeMap<u32, ThreadUse>, after: &BTreeMap<u32, ThreadUse>) -> Used {
+pub fn used(before: &BTreeMap<u32, ThreadUse>, after: &BTreeMap<u32, ThreadUse>) -> Used {
     let mut used = Used { cpu: Duration::ZERO, voluntary: 0, involuntary: 0, threads_gone: 0 };
     for (thread, later) in after {
         let earlier = before.get(thread).copied().unwrap_or_default();
@@ -97,7 +108,7 @@ pub(crate) fn used(before: &BTreeMap<u32, ThreadUse>, after: &BTreeMap<u32, Thre
 /// # Errors
 ///
 /// Where the process is gone.
-pub(crate) fn threads_time(pid: u32) -> anyhow::Result<Duration> {
+pub fn threads_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(threads(pid)?.values().map(|thread| thread.cpu).sum())
 }
 
@@ -106,7 +117,7 @@ pub(crate) fn threads_time(pid: u32) -> anyhow::Result<Duration> {
 /// # Errors
 ///
 /// Where the process is gone.
-pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+pub fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{pid}/stat");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
     ticks(&text).map(|ticks| TICK * ticks).with_context(|| format!("`{path}` is not as expected"))
@@ -160,7 +171,7 @@ mod tests {
         let memory = memory(own).unwrap();
         assert!(memory.pss_kib > 100 && memory.pss_kib <= memory.rss_kib, "{memory:?}");
         assert!(memory.private_kib <= memory.rss_kib && memory.threads >= 1, "{memory:?}");
-        assert!(!threads(own).unwrap().is_empty());
+        assert!(!threads(own).unwrap().is_empty() && open_files(own).unwrap() >= 3);
         assert!(processor_time(own).unwrap() < Duration::from_secs(3600));
     }
 

@@ -8,24 +8,24 @@ use serde::Serialize;
 
 /// A machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     /// The processor's model.
-    pub(crate) processor: String,
+    pub processor: String,
     /// How many of its cores this process may use.
-    pub(crate) cores: usize,
+    pub cores: usize,
     /// The kernel's release.
-    pub(crate) kernel: String,
+    pub kernel: String,
     /// The distribution.
-    pub(crate) system: String,
+    pub system: String,
     /// The kind of file system that the state lies on.
-    pub(crate) file_system: String,
+    pub file_system: String,
     /// The load of the last minute when the run began; above zero others were at work too.
-    pub(crate) load_before: String,
+    pub load_before: String,
 }
 
 impl Machine {
     /// Looks around; `folder` is where the state will lie.
-    pub(crate) fn look(folder: &Path) -> Self {
+    pub fn look(folder: &Path) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let folder = folder.canonicalize().unwrap_or_else(|_gone| folder.to_owned());
         Self {
