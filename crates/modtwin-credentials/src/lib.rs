@@ -28,7 +28,7 @@ pub use description::{DescribeError, Description, describe};
 pub use error::{CredentialClass, CredentialError};
 pub use modtwin_core::secret::Secret;
 pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIFETIME};
-pub use probe::{ProbeError, ProbeTarget, Stage, probe};
+pub use probe::{ProbeError, ProbeTarget, Stage, client_session, probe};
 pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};
 
 /// Prepares OpenSSL; to be called before any other library of the process may do so.

@@ -6,12 +6,15 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{HandshakeError, MidHandshakeSslStream, SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::{
+    HandshakeError, MidHandshakeSslStream, Ssl, SslConnector, SslConnectorBuilder, SslMethod,
+    SslVerifyMode, SslVersion,
+};
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 
@@ -140,16 +143,20 @@ pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
     }
 }
 
-fn connector(target: &ProbeTarget, verdict: &Verdict) -> Result<SslConnector, ProbeError> {
+/// A TLS session for a client that is to be connected to `server_name`: the name goes into SNI and
+/// is verified, and nobody but the authorities of `trusted_ca`, or the system's, is trusted.
+///
+/// # Errors
+///
+/// [`ProbeError::TrustedCa`] where that file cannot be used.
+pub fn client_session(server_name: &str, trusted_ca: Option<&Path>) -> Result<Ssl, ProbeError> {
     let other = |error: ErrorStack| ProbeError::TlsOther { detail: error.to_string() };
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(other)?;
-    if let Some(path) = &target.trusted_ca {
-        // A fresh store first: the builder has filled its own with the system's authorities.
-        builder.set_cert_store(X509StoreBuilder::new().map_err(other)?.build());
-        builder
-            .set_ca_file(path)
-            .map_err(|source| ProbeError::TrustedCa { path: path.clone(), source })?;
-    }
+    let connector = builder(trusted_ca)?.build();
+    connector.configure().and_then(|session| session.into_ssl(server_name)).map_err(other)
+}
+
+fn connector(target: &ProbeTarget, verdict: &Verdict) -> Result<SslConnector, ProbeError> {
+    let mut builder = builder(target.trusted_ca.as_deref())?;
     let verdict = verdict.clone();
     builder.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
         if !good {
@@ -158,6 +165,20 @@ fn connector(target: &ProbeTarget, verdict: &Verdict) -> Result<SslConnector, Pr
         good
     });
     Ok(builder.build())
+}
+
+fn builder(trusted_ca: Option<&Path>) -> Result<SslConnectorBuilder, ProbeError> {
+    let other = |error: ErrorStack| ProbeError::TlsOther { detail: error.to_string() };
+    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(other)?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(other)?;
+    if let Some(path) = trusted_ca {
+        // A fresh store first: the builder has filled its own with the system's authorities.
+        builder.set_cert_store(X509StoreBuilder::new().map_err(other)?.build());
+        builder
+            .set_ca_file(path)
+            .map_err(|source| ProbeError::TrustedCa { path: path.to_owned(), source })?;
+    }
+    Ok(builder)
 }
 
 /// Connects to the first address that answers; each gets its share of the time that is left.
