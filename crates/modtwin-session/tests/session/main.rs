@@ -12,6 +12,7 @@
 
 mod connecting;
 mod crashing;
+mod renewing;
 mod rig;
 mod storing;
 mod syncing;
