@@ -1,4 +1,4 @@
-//! The sections that there is one of: `[hub]`, `[socket]` and `[state]`.
+//! The sections that there is one of: `[hub]`, `[socket]`, `[state]` and `[credentials]`.
 //!
 //! Each is read from every file as it stands there, joined key by key, then finished with its
 //! defaults.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use modtwin_core::ids::DeviceId;
 
 use crate::field::Field;
-use crate::model::{Hub, Socket, State, Transport};
+use crate::model::{Credentials, Hub, Socket, State, Transport};
 use crate::place::Place;
 use crate::problem::{Problem, ProblemKind};
 use crate::read::Table;
@@ -27,6 +27,7 @@ pub(crate) struct RawHub {
     keep_alive: Field<Duration>,
     api_version: Field<String>,
     retry_delay: Field<Duration>,
+    token_lifetime: Field<Duration>,
 }
 
 impl RawHub {
@@ -40,6 +41,7 @@ impl RawHub {
         keep_alive: Field::Absent,
         api_version: Field::Absent,
         retry_delay: Field::Absent,
+        token_lifetime: Field::Absent,
     };
 
     /// Stands for a section that is no table: what it lacks is not worth a problem of its own.
@@ -58,6 +60,7 @@ impl RawHub {
             keep_alive: table.text("keep-alive", problems, keep_alive),
             api_version: table.text("api-version", problems, values::api_version),
             retry_delay: table.duration("retry-delay", problems),
+            token_lifetime: table.duration("token-lifetime", problems),
         }
     }
 
@@ -72,6 +75,7 @@ impl RawHub {
             keep_alive: self.keep_alive.over(earlier.keep_alive),
             api_version: self.api_version.over(earlier.api_version),
             retry_delay: self.retry_delay.over(earlier.retry_delay),
+            token_lifetime: self.token_lifetime.over(earlier.token_lifetime),
         }
     }
 
@@ -110,6 +114,9 @@ impl RawHub {
             retry_delay: self
                 .retry_delay
                 .or_default(RETRY_DELAY, |text| values::duration(RETRY_DELAY, text))?,
+            token_lifetime: self
+                .token_lifetime
+                .or_default(TOKEN_LIFETIME, |text| values::duration(TOKEN_LIFETIME, text))?,
         })
     }
 }
@@ -120,6 +127,7 @@ fn keep_alive(text: &str) -> Result<Duration, values::Fault> {
 
 const KEEP_ALIVE: &str = "hub.keep-alive";
 const RETRY_DELAY: &str = "hub.retry-delay";
+const TOKEN_LIFETIME: &str = "hub.token-lifetime";
 
 /// What one file says about the socket.
 #[derive(Debug)]
@@ -178,3 +186,31 @@ impl RawState {
         Some(State { directory: self.directory.or_default("state.directory", path)? })
     }
 }
+
+/// What one file says about credentials.
+#[derive(Debug)]
+pub(crate) struct RawCredentials {
+    expiry_warnings: Field<Vec<Duration>>,
+}
+
+impl RawCredentials {
+    pub(crate) const ABSENT: Self = Self { expiry_warnings: Field::Absent };
+
+    pub(crate) fn read(table: &Table<'_>, problems: &mut Vec<Problem>) -> Self {
+        table.refuse_unknown(problems);
+        let parse = |text: &str| values::duration(EXPIRY_WARNINGS, text);
+        Self { expiry_warnings: table.texts("expiry-warnings", problems, parse) }
+    }
+
+    pub(crate) fn over(self, earlier: Self) -> Self {
+        Self { expiry_warnings: self.expiry_warnings.over(earlier.expiry_warnings) }
+    }
+
+    pub(crate) fn finish(self) -> Option<Credentials> {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let usual = || vec![days(30), days(7), days(1)];
+        Some(Credentials { expiry_warnings: self.expiry_warnings.or_else(usual)? })
+    }
+}
+
+const EXPIRY_WARNINGS: &str = "credentials.expiry-warnings";

@@ -35,7 +35,10 @@ impl Bench {
     /// Runs the program in the folder, without a hub in the environment.
     fn bare(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
         let mut command = modtwinctl(Path::new("/nowhere/modtwin.sock"), arguments);
-        command.env_remove("IOTHUB_CONNECTION_STRING").envs(environment.iter().copied());
+        command
+            .env_remove("IOTHUB_CONNECTION_STRING")
+            .env_remove("IOTHUB_EMULATOR")
+            .envs(environment.iter().copied());
         command.current_dir(self.folder.path()).output().unwrap().into()
     }
 
@@ -189,6 +192,13 @@ async fn the_connection_string_comes_from_three_places_and_is_never_echoed() {
     let argument = ["hub", "--ca", &ca, "--connection-string", &string, "device", "list"];
     bench.bare(&argument, &[]).success();
 
+    let emulator = bench.emulator();
+    let emulator = emulator.to_str().unwrap();
+    bench.bare(&["hub", "device", "list"], &[("IOTHUB_EMULATOR", emulator)]).success();
+    let both = [("IOTHUB_EMULATOR", emulator), ("IOTHUB_CONNECTION_STRING", &string)];
+    assert!(bench.bare(&list, &both).failure(64).contains("both set"));
+    let two = ["hub", "--emulator", emulator, "--connection-string-file", "x", "device", "list"];
+    assert!(bench.bare(&two, &[]).failure(64).contains("exclude each other"));
     let nothing = bench.bare(&list, &[]);
     assert!(nothing.failure(64).contains("no hub: give"));
     let wrong = string.replace(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");

@@ -79,11 +79,16 @@ impl Driver<'_> {
     /// The turn has come.
     pub(super) fn renew(&mut self, turn: Option<OwnedSemaphorePermit>) {
         self.renewal.is_waiting = false;
-        // A session that is not live takes the new credential at its next attempt.
-        if let (Some(turn), HubState::Connected) = (turn, self.session.status().state) {
-            info!("renewing the credential by a reconnect");
-            self.renewal.running = Some(Running { began: Instant::now(), _turn: turn });
-            self.session.reconnect(self.around.clock.now());
+        match (turn, self.session.status().state) {
+            (Some(turn), HubState::Connected) => {
+                info!("renewing the credential by a reconnect");
+                self.renewal.running = Some(Running { began: Instant::now(), _turn: turn });
+                self.session.reconnect(self.around.clock.now());
+            }
+            // An attempt under way may still succeed with the old one.
+            (Some(_unused), HubState::Connecting) => self.renew_soon(),
+            // A session that is not live takes the new credential at its next attempt.
+            _ => {}
         }
     }
 

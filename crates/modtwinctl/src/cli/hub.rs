@@ -12,8 +12,8 @@ use super::duration;
 /// Arguments of `hub`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "The hub is the one of the service connection string, from \
-    --connection-string, --connection-string-file or IOTHUB_CONNECTION_STRING, or the emulator in \
-    --emulator. The string is never printed.")]
+    --connection-string, --connection-string-file or the variable IOTHUB_CONNECTION_STRING, or the \
+    emulator in --emulator or IOTHUB_EMULATOR. The string is never printed.")]
 pub struct Hub {
     /// How to reach the hub.
     #[command(flatten)]
@@ -28,8 +28,7 @@ pub struct Hub {
 pub struct HubAccess {
     /// The service connection string, as the portal shows it for a shared access policy; other
     /// users of this machine see a command line, so a file or the environment is the better place.
-    #[arg(long, global = true, env = "IOTHUB_CONNECTION_STRING", value_name = "STRING")]
-    #[arg(hide_env_values = true)]
+    #[arg(long, global = true, value_name = "STRING")]
     pub connection_string: Option<Hidden>,
     /// A file with the service connection string.
     #[arg(long, global = true, value_name = "FILE")]

@@ -16,6 +16,10 @@ use crate::failure::{Failure, chain};
 /// HTTPS.
 const DEFAULT_PORT: u16 = 443;
 
+/// Where the environment names a hub.
+const STRING_VARIABLE: &str = "IOTHUB_CONNECTION_STRING";
+const EMULATOR_VARIABLE: &str = "IOTHUB_EMULATOR";
+
 /// How to reach the hub's service side.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -43,31 +47,33 @@ struct EmulatorFacts {
 }
 
 impl Access {
-    /// Finds out from the arguments and what they name.
+    /// Finds out from the arguments, and from the environment where they say nothing.
     pub(crate) fn find(args: &HubAccess) -> Result<Self, Failure> {
-        let named = [args.connection_string_file.is_some(), args.emulator.is_some()];
-        // The environment gives a connection string too: what is on the command line wins, and two
-        // things there contradict each other.
-        if named == [true, true] {
-            let text = "--connection-string-file and --emulator exclude each other: give one";
-            return Err(Failure::usage(text));
+        let HubAccess { connection_string, connection_string_file, emulator, .. } = args;
+        match (connection_string, connection_string_file, emulator) {
+            (Some(text), None, None) => Self::parse(&text.0, args),
+            (None, Some(file), None) => Self::parse(&read(file)?, args),
+            (None, None, Some(place)) => Self::emulator(place, args),
+            (None, None, None) => Self::from_environment(args),
+            _ => Err(Failure::usage(
+                "--connection-string, --connection-string-file and --emulator exclude each other",
+            )),
         }
-        if let Some(emulator) = &args.emulator {
-            return Self::emulator(emulator, args);
+    }
+
+    fn from_environment(args: &HubAccess) -> Result<Self, Failure> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        match (set(STRING_VARIABLE), set(EMULATOR_VARIABLE)) {
+            (Some(text), None) => Self::parse(&text.to_string_lossy(), args),
+            (None, Some(place)) => Self::emulator(Path::new(&place), args),
+            (Some(_), Some(_)) => Err(Failure::usage(format!(
+                "{STRING_VARIABLE} and {EMULATOR_VARIABLE} are both set: unset one"
+            ))),
+            (None, None) => Err(Failure::usage(format!(
+                "no hub: give --connection-string-file or set {STRING_VARIABLE}, or name an \
+                 emulator's folder with --emulator or {EMULATOR_VARIABLE}"
+            ))),
         }
-        let text = match (&args.connection_string_file, &args.connection_string) {
-            (Some(file), _) => fs::read_to_string(file).map_err(|error| {
-                Failure::failed(format!("cannot read `{}`: {error}", file.display()))
-            })?,
-            (None, Some(text)) => text.0.clone(),
-            (None, None) => {
-                return Err(Failure::usage(
-                    "no hub: give --connection-string-file, set IOTHUB_CONNECTION_STRING, or name \
-                     an emulator's folder with --emulator",
-                ));
-            }
-        };
-        Self::parse(&text, args)
     }
 
     fn parse(text: &str, args: &HubAccess) -> Result<Self, Failure> {
@@ -117,6 +123,11 @@ impl Access {
             ..found
         })
     }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    fs::read_to_string(file)
+        .map_err(|error| Failure::failed(format!("cannot read `{}`: {error}", file.display())))
 }
 
 #[cfg(test)]
