@@ -7,6 +7,7 @@ mod program;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use modtwin_testkit::hub::Hub;
 use program::{Ran, modtwinctl};
@@ -295,4 +296,58 @@ async fn apply_takes_folders_and_lists_and_tells_every_problem_at_once() {
     let other = bench.hub(&["apply", "other.toml", "--yes"]);
     assert!(other.failure(78).contains("expected `localhost`"), "{other:?}");
     assert!(bench.hub(&["apply", "nowhere", "--yes"]).failure(78).contains("cannot read"));
+}
+
+#[tokio::test]
+async fn apply_to_a_fleet_keeps_its_rate_and_goes_on_where_it_was_cut() {
+    const GATEWAYS: usize = 20;
+    const MODULES: usize = 20;
+    const RATE: u32 = 3000;
+    let bench = Bench::new().await;
+    for g in 1..=GATEWAYS {
+        let modules = (1..=MODULES)
+            .map(|m| format!("[[module]]\nid = \"m{m}\"\nconnection-string-file = \"m{m}.txt\"\n"));
+        bench.config(
+            &format!("fleet/g{g}/modtwind.toml"),
+            &format!("g{g}"),
+            &modules.collect::<String>(),
+        );
+    }
+    let emulator = bench.emulator();
+    let rate = RATE.to_string();
+    let apply = ["--json", "hub", "--emulator", emulator.to_str().unwrap(), "apply", "fleet"];
+    let apply = [&apply[..], &["--yes", "--rate", &rate]].concat();
+    let secrets = || {
+        let files =
+            (1..=GATEWAYS).flat_map(|g| (1..=MODULES).map(move |m| format!("fleet/g{g}/m{m}.txt")));
+        files.filter(|file| bench.path(file).metadata().is_ok_and(|found| found.len() > 0)).count()
+    };
+    // Killed in the middle, twice.
+    for cut_at in [50, 150] {
+        let began = Instant::now();
+        let before = secrets();
+        let mut command = modtwinctl(Path::new("/nowhere/modtwin.sock"), &apply);
+        let mut running = command.current_dir(bench.folder.path()).spawn().unwrap();
+        program::eventually("the fleet is half made", || secrets() >= cut_at);
+        let took = began.elapsed();
+        running.kill().unwrap();
+        running.wait().unwrap();
+        let made = u32::try_from(cut_at - before).unwrap();
+        let least = Duration::from_secs(60) / RATE * made;
+        assert!(took >= least, "{made} calls in {took:?}, which should take {least:?}");
+    }
+    let begun = secrets();
+    assert!(begun < GATEWAYS * MODULES);
+    let done = bench.bare(&apply, &[]).json();
+    assert_eq!(done["failed"], json!([]));
+    let there = done["already_there"].as_u64().unwrap() + done["modules_created"].as_u64().unwrap();
+    assert_eq!(there, 400);
+    assert!(done["already_there"].as_u64().unwrap() >= 150, "it began anew");
+    assert_eq!(secrets(), GATEWAYS * MODULES);
+    assert_eq!(bench.json(&["device", "list"]).as_array().unwrap().len(), GATEWAYS);
+    for g in [1, GATEWAYS] {
+        let modules = bench.json(&["module", "list", &format!("g{g}")]);
+        assert_eq!(modules.as_array().unwrap().len(), MODULES);
+    }
+    assert!(bench.bare(&apply, &[]).stdout.contains("\"modules_created\":0"));
 }

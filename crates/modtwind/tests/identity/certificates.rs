@@ -11,7 +11,7 @@ use modtwin_credentials::request::{KeyKind, write_private};
 use modtwin_testkit::gateway::{DEVICE, Gateway, Validity};
 use modtwin_testkit::stage::Stage;
 
-use crate::equipment::{DAY, Pair, hub, is_connected, is_down_for, of, run};
+use crate::equipment::{DAY, Pair, hub, in_days, is_connected, is_down_for, of, run};
 use crate::{MODTWIND, Story};
 
 /// Adds a module that the hub knows by its authority, with these lines for its credential.
@@ -41,7 +41,7 @@ async fn every_good_kind_connects_beside_every_bad_one() -> Story {
     let validity = now - DAY..now + 30 * DAY;
     let between = root.create_intermediate("Plant 7", KeyKind::EcP256, validity.clone())?;
     for (module, brings_it) in [("chain", true), ("no-chain", false)] {
-        let mut pair = Pair::signed(module, &between, KeyKind::EcP256, 20 * DAY)?;
+        let mut pair = Pair::signed(module, &between, KeyKind::EcP256, in_days(20))?;
         if brings_it {
             pair.certificate.push_str(&between.certificate_pem()?);
         }
@@ -49,7 +49,7 @@ async fn every_good_kind_connects_beside_every_bad_one() -> Story {
         by_authority(&mut stage, module, &usual(module)).await?;
     }
 
-    let pair = Pair::signed("locked", &root, KeyKind::EcP256, 20 * DAY)?;
+    let pair = Pair::signed("locked", &root, KeyKind::EcP256, in_days(20))?;
     pair.install(&stage, "locked")?;
     let folder = stage.gateway.folder();
     write_private(&folder.join("locked.password"), &Secret::new("open sesame\n".to_owned()), true)?;
@@ -72,7 +72,8 @@ async fn every_good_kind_connects_beside_every_bad_one() -> Story {
     }
 
     let stranger = CertificateAuthority::create("Stranger", KeyKind::EcP256, validity)?;
-    Pair::signed("stranger", &stranger, KeyKind::EcP256, DAY)?.install(&stage, "stranger")?;
+    Pair::signed("stranger", &stranger, KeyKind::EcP256, in_days(1))?
+        .install(&stage, "stranger")?;
     by_authority(&mut stage, "stranger", &usual("stranger")).await?;
 
     stage.start_daemon().await?;

@@ -20,6 +20,11 @@ use tokio::task::JoinHandle;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
+/// So many days from now.
+pub(crate) fn in_days(days: u32) -> SystemTime {
+    SystemTime::now() + days * DAY
+}
+
 /// Runs `modtwinctl hub` against the stage's hub, in the gateway's folder.
 pub(crate) fn hub(stage: &Stage, arguments: &[&str]) -> anyhow::Result<String> {
     let emulator = stage.hub.facts.ca.parent().context("an authority without a folder")?;
@@ -44,18 +49,18 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Signed by `authority`, valid from yesterday for `good_for`.
+    /// Signed by `authority`, valid from a month ago to `end`.
     pub(crate) fn signed(
         module: &str,
         authority: &CertificateAuthority,
         kind: KeyKind,
-        good_for: Duration,
+        end: SystemTime,
     ) -> anyhow::Result<Self> {
         let (device, module) = (DeviceId::new(DEVICE)?, ModuleId::new(module)?);
         let key = generate_key(kind)?;
-        let now = SystemTime::now();
         let request = csr(&key, &device, &module)?;
-        let certificate = authority.sign_csr(request.as_bytes(), now - DAY..now + good_for)?;
+        let begin = SystemTime::now() - 30 * DAY;
+        let certificate = authority.sign_csr(request.as_bytes(), begin..end)?;
         Ok(Self { certificate, key })
     }
 

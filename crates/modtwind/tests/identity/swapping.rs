@@ -1,7 +1,7 @@
 //! New certificates for sessions that live: taken up, or turned down, or taken back.
 
 use std::os::unix::fs::symlink;
-use std::time::{Duration, Instant};
+use std::time::{Instant, SystemTime};
 
 use modtwin_api::{HubState, Status};
 use modtwin_credentials::request::KeyKind;
@@ -9,7 +9,7 @@ use modtwin_testkit::gateway::{DEVICE, Gateway};
 use modtwin_testkit::stage::{Stage, name};
 use serde_json::json;
 
-use crate::equipment::{DAY, Pair, hub, is_connected, of, replace};
+use crate::equipment::{DAY, Pair, hub, in_days, is_connected, of, replace};
 use crate::{MODTWIND, Story};
 
 /// Whether a module is connected again, for the nth time.
@@ -21,7 +21,7 @@ fn again(module: &str, reconnects: u64) -> impl Fn(&Status) -> bool {
 async fn files_renamed_in_are_taken_up_by_their_module_alone() -> Story {
     let stage = Stage::start(MODTWIND, 5).await?;
     let root = stage.hub.authority()?;
-    Pair::signed("m03", &root, KeyKind::EcP256, 200 * DAY)?.install(&stage, "m03")?;
+    Pair::signed("m03", &root, KeyKind::EcP256, in_days(200))?.install(&stage, "m03")?;
     let status = stage.gateway.wait_for("the new pair in use", again("m03", 1)).await?;
     assert_eq!(of(&status, "m03").credential.as_ref().unwrap().days_left, Some(199));
     for other in ["m01", "m02", "m04", "m05"] {
@@ -42,7 +42,7 @@ async fn a_swapped_symlink_is_taken_up_as_certbot_and_kubernetes_leave_it() -> S
     let folder = stage.gateway.folder().join("live");
     let release = |n: u32| folder.join(format!("..data-{n}"));
     for n in [1, 2] {
-        let pair = Pair::signed("m", &root, KeyKind::EcP256, n * 100 * DAY)?;
+        let pair = Pair::signed("m", &root, KeyKind::EcP256, in_days(n * 100))?;
         std::fs::create_dir_all(release(n))?;
         std::fs::write(release(n).join("tls.crt"), &pair.certificate)?;
         std::fs::write(release(n).join("tls.key"), pair.key.to_pem()?.expose())?;
@@ -74,15 +74,15 @@ async fn files_that_cannot_be_right_are_turned_down_without_a_gap() -> Story {
     let root = stage.hub.authority()?;
     let folder = stage.gateway.folder().to_owned();
     let bad = [
-        (Pair::signed("m02", &root, KeyKind::EcP256, DAY)?, "found `gateway01/m02`"),
-        (Pair::signed("m01", &root, KeyKind::EcP256, Duration::ZERO)?, "expired on"),
+        (Pair::signed("m02", &root, KeyKind::EcP256, in_days(1))?, "found `gateway01/m02`"),
+        (Pair::signed("m01", &root, KeyKind::EcP256, SystemTime::now() - DAY)?, "expired on"),
     ];
     for (pair, why) in &bad {
         pair.install(&stage, "m01")?;
         logged(&stage, why).await?;
     }
     // Half a renewal: the certificate without its key.
-    let next = Pair::signed("m01", &root, KeyKind::EcP256, 300 * DAY)?;
+    let next = Pair::signed("m01", &root, KeyKind::EcP256, in_days(300))?;
     replace(&folder.join("m01.pem"), &next.certificate)?;
     logged(&stage, "does not belong to the certificate").await?;
     let status = stage.client().status().await?;
@@ -141,7 +141,7 @@ async fn under_load_a_swap_of_all_modules_loses_nothing() -> Story {
     let mut spectators = Vec::new();
     for n in 1..=MODULES {
         spectators.push(stage.watch(&name(n)).await?);
-        Pair::signed(&name(n), &root, KeyKind::EcP256, 200 * DAY)?.install(&stage, &name(n))?;
+        Pair::signed(&name(n), &root, KeyKind::EcP256, in_days(200))?.install(&stage, &name(n))?;
     }
     // The back end writes and components report, round and round, until everybody has changed.
     let mut rounds: u64 = 0;
