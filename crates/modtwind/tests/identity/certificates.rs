@@ -26,6 +26,20 @@ fn usual(module: &str) -> String {
     Gateway::certificate_lines(module)
 }
 
+/// Adds a module whose key has a password.
+async fn locked(stage: &mut Stage, root: &CertificateAuthority) -> Story {
+    Pair::signed("locked", root, KeyKind::EcP256, in_days(20))?.install(stage, "locked")?;
+    let folder = stage.gateway.folder();
+    write_private(&folder.join("locked.password"), &Secret::new("open sesame\n".to_owned()), true)?;
+    run(Command::new("openssl")
+        .args(["pkey", "-in", "locked.key", "-aes-256-cbc", "-passout", "file:locked.password"])
+        .args(["-out", "locked.pkcs8"])
+        .current_dir(folder))?;
+    std::fs::rename(folder.join("locked.pkcs8"), folder.join("locked.key"))?;
+    let lines = format!("{}private-key-password-file = \"locked.password\"\n", usual("locked"));
+    by_authority(stage, "locked", &lines).await
+}
+
 #[tokio::test]
 async fn every_good_kind_connects_beside_every_bad_one() -> Story {
     let mut stage = Stage::build(MODTWIND, 0).await?;
@@ -49,17 +63,7 @@ async fn every_good_kind_connects_beside_every_bad_one() -> Story {
         by_authority(&mut stage, module, &usual(module)).await?;
     }
 
-    let pair = Pair::signed("locked", &root, KeyKind::EcP256, in_days(20))?;
-    pair.install(&stage, "locked")?;
-    let folder = stage.gateway.folder();
-    write_private(&folder.join("locked.password"), &Secret::new("open sesame\n".to_owned()), true)?;
-    run(Command::new("openssl")
-        .args(["pkey", "-in", "locked.key", "-aes-256-cbc", "-passout", "file:locked.password"])
-        .args(["-out", "locked.pkcs8"])
-        .current_dir(folder))?;
-    std::fs::rename(folder.join("locked.pkcs8"), folder.join("locked.key"))?;
-    let lines = format!("{}private-key-password-file = \"locked.password\"\n", usual("locked"));
-    by_authority(&mut stage, "locked", &lines).await?;
+    locked(&mut stage, &root).await?;
 
     let own = Pair::self_signed("own")?;
     own.install(&stage, "own")?;
