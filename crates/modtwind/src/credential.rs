@@ -124,6 +124,7 @@ impl Keeper {
         };
         let Some(held) = chosen else {
             // Without `/proc` or memory for it there is no way back, and nothing else is lost.
+            state.given = None;
             drop(state);
             return source.load(now);
         };
@@ -251,7 +252,7 @@ impl CredentialSource for Keeper {
         if state.refused.as_ref().is_some_and(|refused| refused.digest == given.digest()) {
             state.refused = None;
         }
-        if let Some(earlier) = state.proven.replace(given) {
+        if let Some(earlier) = state.proven.replace(given).filter(|_| is_new) {
             state.retired.push((Instant::now(), earlier));
         }
     }
