@@ -1,5 +1,5 @@
 //! `hub` against the real emulator: identities, twins, methods, and creating many at once.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[expect(dead_code, reason = "each test file uses its share")]
 mod program;
