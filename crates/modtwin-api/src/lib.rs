@@ -30,8 +30,8 @@ pub use reload::ReloadOutcome;
 pub use report::{ReportAccepted, ReportStored};
 pub use revision::{Revision, RevisionError};
 pub use status::{
-    CredentialKind, CredentialStatus, HandlerStatus, ModuleStatus, PendingStatus, Quarantined,
-    Status, StorageStatus,
+    BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, ModuleStatus,
+    PendingStatus, Quarantined, SizeStatus, Status, StorageStatus,
 };
 pub use timestamp::Timestamp;
 

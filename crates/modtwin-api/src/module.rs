@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, HubStatus, Revision, Timestamp};
+use crate::{Document, HubStatus, Quarantined, Revision, Timestamp};
 
 /// The answer of `GET /v1/modules`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ pub struct Snapshot {
     /// What the hub has not accepted yet, as one merge patch.
     #[serde(default)]
     pub pending: Document,
+    /// Reported keys that the hub refused and that wait for a better value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
     /// What handlers said of versions, one entry a handler.
     #[serde(default)]
     pub applied: Vec<Applied>,

@@ -26,6 +26,12 @@ pub struct Status {
     pub device_id: String,
     /// How the state directory does.
     pub storage: StorageStatus,
+    /// Whether the wall clock can be right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockStatus>,
+    /// The budget that all modules share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
     /// The modules, in the order of the config.
     pub modules: Vec<ModuleStatus>,
 }
@@ -40,6 +46,31 @@ pub struct StorageStatus {
     /// What is wrong with it, where something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// How often state was written since the daemon started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<u64>,
+    /// How many bytes that were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_written: Option<u64>,
+}
+
+/// Whether the wall clock can be right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// Whether nothing speaks against it; while something does, no connection is attempted.
+    pub trusted: bool,
+    /// What speaks against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// How many operations (twin reads and reports) all modules together may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetStatus {
+    /// How many a second, in the long run, as the config has it.
+    pub operations_per_second: u32,
+    /// What of that is used now, in percent: less than 100 after the hub asked to slow down.
+    pub percent: u64,
 }
 
 /// A module, as operators see it.
@@ -63,6 +94,9 @@ pub struct ModuleStatus {
     /// Keys that the hub refused and that wait for a better value.
     #[serde(default)]
     pub quarantined: Vec<Quarantined>,
+    /// How large the sections of the twin are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<SizeStatus>,
     /// The handlers of the config, and whoever else acknowledged a version.
     #[serde(default)]
     pub handlers: Vec<HandlerStatus>,
@@ -84,6 +118,19 @@ impl ModuleStatus {
         let heard = self.handlers.iter().filter(|handler| handler.status.is_some());
         heard.map(|handler| handler.applied_version).min().flatten()
     }
+}
+
+/// How large the sections of a twin are, in bytes as the hub counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeStatus {
+    /// Desired.
+    pub desired: u64,
+    /// Reported, once all that waits has been accepted.
+    pub reported: u64,
+    /// What each of them may have.
+    pub limit: u64,
+    /// From where on a section is nearly full.
+    pub warn_at: u64,
 }
 
 /// How much of the reported properties waits for the hub.
@@ -111,6 +158,9 @@ pub struct Quarantined {
 pub struct HandlerStatus {
     /// The handler's name.
     pub name: String,
+    /// The version in which what it watches changed last: what it is expected to apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_version: Option<u64>,
     /// The newest version it has applied; null before its first.
     pub applied_version: Option<u64>,
     /// The status of its last acknowledgement; null before its first.

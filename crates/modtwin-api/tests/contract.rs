@@ -54,6 +54,16 @@ fn the_snapshot_of_the_contract_parses_and_prints() {
 }
 
 #[test]
+fn a_snapshot_tells_the_owner_of_refused_keys() {
+    check::<Snapshot>(json!({
+        "module": "thermostat", "hub": connected(),
+        "generation": 1, "desired": {}, "version": 7, "reported": {}, "reported_version": 12,
+        "pending": {}, "quarantined": [{"key": "bad", "status": 400, "message": "too long"}],
+        "applied": [], "as_of": "2026-11-23T10:00:03Z", "stale": false,
+    }));
+}
+
+#[test]
 fn a_snapshot_before_the_first_sync_has_nulls() {
     let snapshot: Snapshot = check(json!({
         "module": "thermostat",
@@ -191,6 +201,29 @@ fn the_status_of_the_daemon_parses_and_prints() {
     }));
     let applied: Vec<_> = status.modules.iter().map(|module| module.applied_version()).collect();
     assert_eq!(applied, [Some(6), None]);
+}
+
+#[test]
+fn what_a_status_has_learnt_to_say_parses_and_prints() {
+    check::<Status>(json!({
+        "version": "0.1.0", "pid": 4711, "started": "2026-11-23T09:00:00Z",
+        "config": "/etc/modtwin/modtwind.toml", "socket": "/run/modtwin/modtwin.sock",
+        "hub_hostname": "contoso.azure-devices.net", "device_id": "device01",
+        "storage": {"directory": "/var/lib/modtwin", "writable": true, "writes": 12,
+                    "bytes_written": 3456},
+        "clock": {"trusted": false, "problem": "the clock says 1970"},
+        "budget": {"operations_per_second": 20, "percent": 50},
+        "modules": [{
+            "module": "thermostat", "hub": connected(), "generation": 1,
+            "desired_version": 7, "reported_version": 12, "as_of": "2026-11-23T10:00:03Z",
+            "pending": {"keys": 0, "bytes": 0}, "quarantined": [],
+            "sizes": {"desired": 5, "reported": 30000, "limit": 32768, "warn_at": 26215},
+            "handlers": [{"name": "hvac", "desired_version": 6, "applied_version": null,
+                          "status": 504, "description": "no acknowledgement",
+                          "at": "2026-11-23T10:00:01Z", "watching": true}],
+            "credential": null, "reconnects": 0,
+        }],
+    }));
 }
 
 #[test]

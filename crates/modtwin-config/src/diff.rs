@@ -2,7 +2,7 @@
 
 use modtwin_core::ids::ModuleId;
 
-use crate::model::{Config, Module};
+use crate::model::{Config, Hub, Module};
 
 /// What changed from one [`Config`] to another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,8 +16,10 @@ pub struct ConfigDiff {
     /// The modules among [`changed`](Self::changed) whose session with the hub has to begin anew:
     /// their credential or announced model differs. The others changed for local processes only.
     pub reconnect: Vec<ModuleId>,
-    /// The hub section differs: every session has to begin anew.
+    /// The hub section differs but for the budget: every session has to begin anew.
     pub hub_changed: bool,
+    /// The budget of operations differs; no session notices.
+    pub budget_changed: bool,
     /// The socket section differs: the listener has to be made anew.
     pub socket_changed: bool,
     /// The state section differs: only a restart can move state that is in use.
@@ -44,7 +46,9 @@ impl ConfigDiff {
                 })
                 .map(|(_, after)| after.id.clone())
                 .collect(),
-            hub_changed: old.hub != new.hub,
+            hub_changed: Hub { operations_per_second: 0, ..old.hub.clone() }
+                != Hub { operations_per_second: 0, ..new.hub.clone() },
+            budget_changed: old.hub.operations_per_second != new.hub.operations_per_second,
             socket_changed: old.socket != new.socket,
             state_changed: old.state != new.state,
         }
@@ -128,6 +132,8 @@ mod tests {
         let old = config("", "");
         let diff = ConfigDiff::between(&old, &config("keep-alive = \"60s\"", ""));
         assert_eq!(diff, ConfigDiff { hub_changed: true, ..ConfigDiff::default() });
+        let diff = ConfigDiff::between(&old, &config("operation-rate = \"5/s\"", ""));
+        assert_eq!(diff, ConfigDiff { budget_changed: true, ..ConfigDiff::default() });
         let diff = ConfigDiff::between(&old, &config("", "[socket]\nadmin-group = \"x\""));
         assert_eq!(diff, ConfigDiff { socket_changed: true, ..ConfigDiff::default() });
         let diff = ConfigDiff::between(&old, &config("", "[state]\ndirectory = \"x\""));

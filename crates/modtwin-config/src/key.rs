@@ -36,6 +36,8 @@ pub enum KeyType {
         /// The longest that is taken.
         max: Duration,
     },
+    /// A string with a whole number a second, from 1 to this.
+    Rate(u32),
     /// An integer from 1 to 65535.
     Port,
     /// An array of strings, each a JSON Pointer.
@@ -81,6 +83,7 @@ impl fmt::Display for KeyType {
             Self::Path => f.write_str("a string with a path"),
             Self::File => f.write_str("a string with a path or credential:NAME"),
             Self::Duration { .. } => f.write_str("a string with a unit, such as \"30s\""),
+            Self::Rate(_) => f.write_str("a string with a rate, such as \"20/s\""),
             Self::Port => f.write_str("a port from 1 to 65535"),
             Self::Pointers => f.write_str("an array of JSON Pointers, such as [\"/hvac\"]"),
             Self::Durations { .. } => {
@@ -191,6 +194,12 @@ const KEYS: &[Key] = &[
         KeyType::Duration { min: Duration::from_secs(10), max: Duration::from_secs(86_400) },
         Value("1h"),
         "How long the tokens of symmetric keys are good; they are renewed before that.",
+    ),
+    key(
+        "hub.operation-rate",
+        KeyType::Rate(10_000),
+        Value("20/s"),
+        "How many twin reads and reports all modules together send, in the long run.",
     ),
     key("socket", Table, Optional, "The local socket."),
     key("socket.path", Path, Value("/run/modtwin/modtwin.sock"), "Where the socket is made."),

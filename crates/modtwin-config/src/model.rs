@@ -51,6 +51,9 @@ pub struct Hub {
     pub retry_delay: Duration,
     /// How long the tokens of symmetric keys are good, 10 s to a day.
     pub token_lifetime: Duration,
+    /// How many twin reads and reports all modules together send in a second, in the long run; from
+    /// 1 to 10,000.
+    pub operations_per_second: u32,
 }
 
 impl Hub {

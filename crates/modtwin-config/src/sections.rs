@@ -28,6 +28,7 @@ pub(crate) struct RawHub {
     api_version: Field<String>,
     retry_delay: Field<Duration>,
     token_lifetime: Field<Duration>,
+    operation_rate: Field<u32>,
 }
 
 impl RawHub {
@@ -42,6 +43,7 @@ impl RawHub {
         api_version: Field::Absent,
         retry_delay: Field::Absent,
         token_lifetime: Field::Absent,
+        operation_rate: Field::Absent,
     };
 
     /// Stands for a section that is no table: what it lacks is not worth a problem of its own.
@@ -61,6 +63,7 @@ impl RawHub {
             api_version: table.text("api-version", problems, values::api_version),
             retry_delay: table.duration("retry-delay", problems),
             token_lifetime: table.duration("token-lifetime", problems),
+            operation_rate: table.text("operation-rate", problems, operation_rate),
         }
     }
 
@@ -76,6 +79,7 @@ impl RawHub {
             api_version: self.api_version.over(earlier.api_version),
             retry_delay: self.retry_delay.over(earlier.retry_delay),
             token_lifetime: self.token_lifetime.over(earlier.token_lifetime),
+            operation_rate: self.operation_rate.over(earlier.operation_rate),
         }
     }
 
@@ -117,6 +121,9 @@ impl RawHub {
             token_lifetime: self
                 .token_lifetime
                 .or_default(TOKEN_LIFETIME, |text| values::duration(TOKEN_LIFETIME, text))?,
+            operations_per_second: self
+                .operation_rate
+                .or_default(OPERATION_RATE, operation_rate)?,
         })
     }
 }
@@ -125,6 +132,11 @@ fn keep_alive(text: &str) -> Result<Duration, values::Fault> {
     values::whole_seconds(values::duration(KEEP_ALIVE, text)?, text)
 }
 
+fn operation_rate(text: &str) -> Result<u32, values::Fault> {
+    values::rate(OPERATION_RATE, text)
+}
+
+const OPERATION_RATE: &str = "hub.operation-rate";
 const KEEP_ALIVE: &str = "hub.keep-alive";
 const RETRY_DELAY: &str = "hub.retry-delay";
 const TOKEN_LIFETIME: &str = "hub.token-lifetime";

@@ -94,6 +94,18 @@ pub(crate) fn duration(path: &str, text: &str) -> Result<Duration, Fault> {
     Ok(read)
 }
 
+/// A whole number a second, within the range of the key at `path`.
+pub(crate) fn rate(path: &str, text: &str) -> Result<u32, Fault> {
+    let kind = key::find(path).map(|key| key.value);
+    let max = if let Some(KeyType::Rate(max)) = kind { max } else { u32::MAX };
+    let number = text.trim().strip_suffix("/s").map(str::trim_end);
+    match number.and_then(|number| number.parse().ok()) {
+        Some(rate) if (1..=max).contains(&rate) => Ok(rate),
+        Some(_) => Err(format!("expected 1/s to {max}/s, found {text:?}").into()),
+        None => Err(format!("expected {}, found {text:?}", KeyType::Rate(max)).into()),
+    }
+}
+
 /// A duration as people write it: `1177s`, and not `19m 37s`.
 fn show(duration: Duration) -> String {
     match duration.as_secs() {

@@ -95,6 +95,37 @@ pub fn plug_and_play(
     patch
 }
 
+/// The report that says of `silence` that nobody answered. It touches only what has no answer yet:
+/// a value that was answered for before has not been set again.
+#[must_use]
+pub(crate) fn silence_answers(
+    silence: &Acknowledgement,
+    desired: &Document,
+    reported: &Document,
+) -> Document {
+    let answered = |old: Option<&Value>, new: &Value| match (old, new.as_object()) {
+        (Some(old), Some(new)) => {
+            is_answer(old) && old.get("value").is_some() && old.get("value") == new.get("value")
+        }
+        _ => false,
+    };
+    let mut answers = plug_and_play(silence, desired, reported);
+    answers.retain(|key, value| {
+        let old = reported.get(key);
+        let (Value::Object(members), Some(_)) = (&mut *value, desired.get(key).and_then(component))
+        else {
+            return !value.is_null() && !answered(old, value);
+        };
+        let old = old.and_then(Value::as_object);
+        members.retain(|key, value| {
+            key == COMPONENT_MARK
+                || !value.is_null() && !answered(old.and_then(|old| old.get(key)), value)
+        });
+        members.keys().any(|key| key != COMPONENT_MARK)
+    });
+    answers
+}
+
 /// Takes out of `document` what answers for desired versions: such answers don't count for a new
 /// generation.
 pub fn strip_answers(document: &mut Document) {

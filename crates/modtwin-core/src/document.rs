@@ -131,6 +131,15 @@ pub fn changes_nothing(document: &Document, patch: &Document) -> bool {
     })
 }
 
+/// Says whether the merge patch `earlier` does all that `later` would do after it.
+#[must_use]
+pub fn says_already(earlier: &Document, later: &Document) -> bool {
+    later.iter().all(|(key, value)| match (earlier.get(key), value) {
+        (Some(Value::Object(existing)), Value::Object(inner)) => says_already(existing, inner),
+        (existing, value) => existing == Some(value),
+    })
+}
+
 /// A JSON Pointer (RFC 6901) into a twin section; the empty pointer names all of it.
 ///
 /// It walks objects only: twins replace arrays whole.

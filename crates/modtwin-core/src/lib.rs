@@ -10,6 +10,8 @@ extern crate alloc;
 pub mod acknowledgement;
 pub mod backoff;
 pub mod document;
+pub mod governor;
+pub mod handlers;
 pub mod ids;
 pub mod limits;
 pub mod message;

@@ -13,6 +13,8 @@ use crate::document::Document;
 
 /// The largest reported or desired section, in bytes as [`size`] counts them.
 pub const MAX_SECTION_BYTES: u64 = 32 * 1024;
+/// The share of that from which on a section is called nearly full, in percent.
+pub const NEARLY_FULL_PERCENT: u64 = 80;
 /// The longest key, in bytes of UTF-8.
 pub const MAX_KEY_BYTES: u64 = 1024;
 /// The longest string, in bytes of UTF-8.
@@ -68,6 +70,12 @@ pub fn check_size(before: &Document, after: &Document) -> Result<(), Violation> 
 #[must_use]
 pub fn size(document: &Document) -> u64 {
     document.iter().map(|(key, value)| text_size(key) + value_size(value)).sum()
+}
+
+/// Whether a section of `bytes` is so large that somebody should know before the hub refuses more.
+#[must_use]
+pub fn is_nearly_full(bytes: u64) -> bool {
+    bytes.saturating_mul(100) >= MAX_SECTION_BYTES * NEARLY_FULL_PERCENT
 }
 
 fn value_size(value: &Value) -> u64 {

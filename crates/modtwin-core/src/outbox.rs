@@ -7,7 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::acknowledgement::strip_answer_pieces;
-use crate::document::{Document, changes_nothing, compose, compose_into_two, composes, merge};
+use crate::document::{
+    Document, changes_nothing, compose, compose_into_two, composes, merge, says_already,
+};
 use crate::message::{Refusal, RequestId};
 
 /// One merge patch that waits, made of one or more reports.
@@ -136,6 +138,18 @@ impl Outbox {
                 newest.through = newest.through.max(batch.through);
             }
             _ => self.waiting.push_back(batch),
+        }
+    }
+
+    /// Whether the newest patch says all of `patch` already. If so, it answers for the reports up to
+    /// `through` from now on.
+    pub fn newest_says(&mut self, patch: &Document, through: u64) -> bool {
+        match self.waiting.back_mut() {
+            Some(newest) if says_already(&newest.patch, patch) => {
+                newest.through = newest.through.max(through);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -9,10 +9,12 @@
 //!
 //! Four families of methods: getters; inputs (`handle_*`), which take what happened and the time;
 //! commands ([`Session::report`], [`Session::acknowledge`], [`Session::reconnect`],
-//! [`Session::stop`]); and outputs ([`Session::poll_effect`], [`Session::next_deadline`]). The
+//! [`Session::stop`]); and outputs ([`Session::poll_effect`], [`Session::poll_silence`],
+//! [`Session::next_deadline`]). The
 //! driver performs the effects in their order and does nothing else. After every connect the whole
 //! sequence runs anew: subscribe, fetch the twin, apply what arrived meanwhile, go live.
 
+mod acks;
 mod connection;
 mod reports;
 mod sync;
@@ -26,12 +28,14 @@ use core::time::Duration;
 
 use fastrand::Rng;
 
-pub use self::reports::{AckRefused, Taken};
+pub use self::acks::{AckRefused, SILENCE_STATUS};
+pub use self::reports::Taken;
 use self::reports::{SaveState, Staged};
 use self::sync::Fetch;
 use self::timers::{Timer, Timers};
 use crate::acknowledgement::Acknowledged;
 use crate::backoff::Backoff;
+use crate::handlers::{Expected, Handlers, Silence};
 use crate::message::{Request, RequestId};
 use crate::outbox::{Batch, Outbox, Quarantined};
 use crate::status::{HubState, Reason};
@@ -164,6 +168,8 @@ pub struct Durable {
     pub sequence: u64,
     /// What handlers acknowledged.
     pub acknowledged: Vec<Acknowledged>,
+    /// What handlers are expected to acknowledge.
+    pub expected: Vec<Expected>,
 }
 
 /// Where the session is on its way.
@@ -196,6 +202,9 @@ pub struct Session {
     twin: Twin,
     outbox: Outbox,
     acknowledged: Vec<Acknowledged>,
+    handlers: Handlers,
+    /// Handlers whose silence the driver has not taken yet.
+    silent: VecDeque<Silence>,
     /// Reports and acknowledgements that are not durable yet, oldest first.
     staged: VecDeque<Staged>,
     save: SaveState,
@@ -232,6 +241,8 @@ impl Session {
             twin: durable.twin,
             outbox: Outbox::restore(durable.outbox, durable.quarantined),
             acknowledged: durable.acknowledged,
+            handlers: Handlers::restore(durable.expected),
+            silent: VecDeque::new(),
             staged: VecDeque::new(),
             save: SaveState::default(),
             sequence: durable.sequence,
@@ -313,6 +324,7 @@ impl Session {
             outbox: outbox.waiting().cloned().collect(),
             sequence: self.sequence,
             acknowledged,
+            expected: self.handlers.expected().cloned().collect(),
         }
     }
 
@@ -337,6 +349,7 @@ impl Session {
                 Timer::Resend => self.send_next(now),
                 Timer::Resync => self.fetch(now, Vec::new()),
                 Timer::Save => self.save(now),
+                Timer::Silence => self.silence_due(now),
             }
         }
     }

@@ -1,24 +1,29 @@
 //! The loop of one session: an event in, the core's effects out.
 //!
-//! Owns the order in which events are taken. Performing the effects is in `effects`, what the log
-//! hears in `log`, the change of a live session's credential in `renewal`.
+//! Owns the order in which events are taken. Performing the effects is in `effects`, what
+//! concerns the disk in `saving`, what the log hears in `log`, the change of a live session's
+//! credential in `renewal`.
 
 mod effects;
 mod log;
 mod renewal;
+mod saving;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
 use modtwin_core::session::{AckRefused, Session, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
 use modtwin_wire::Inbound;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use self::log::NearlyFull;
 use self::renewal::Renewal;
+use crate::clock::ClockReceiver;
 use crate::credential::Credential;
 use crate::handle::{AckError, Acknowledgement, Command, ReportError};
 use crate::link::{Epoch, InboundMessage, LinkStatus};
@@ -41,16 +46,30 @@ enum Event {
     Timeout,
     Renew,
     HubReached,
+    ClockChanged,
     Job(Result<Job, JoinError>),
     Status(Epoch, LinkStatus),
     Command(Command),
     Message(InboundMessage),
 }
 
-/// What a blocking thread has finished.
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was told to stop.
+    Stopped,
+    /// The state that could not be read at its beginning can be read now.
+    StateFound,
+}
+
+/// What has been finished beside the loop.
 #[derive(Debug)]
 enum Job {
     Saved(Result<u64, StoreError>),
+    /// There is state on disk that this run does not know of.
+    Found,
+    /// A request that waited for its turn may be sent.
+    Admitted(Epoch, RequestId, Request),
     Prepared(Epoch, Result<Credential, Fault>),
     /// The turn to renew the credential has come; none where nobody gives turns any more.
     Turn(Option<OwnedSemaphorePermit>),
@@ -67,6 +86,11 @@ pub(crate) struct Driver<'a> {
     jobs: JoinSet<Job>,
     renewal: Renewal,
     reached: watch::Receiver<u64>,
+    clock: ClockReceiver,
+    /// The state on disk could not be read: it must not be overwritten.
+    unread: bool,
+    state_found: bool,
+    nearly_full: NearlyFull,
     log_limit: LogLimit,
     view_changed: bool,
     last_logged: (HubState, Reason, String),
@@ -76,9 +100,12 @@ impl<'a> Driver<'a> {
     pub(crate) async fn new(ends: &'a mut Ends, stop: watch::Receiver<bool>) -> Self {
         let loaded = load(&ends.ports.store).await;
         let (stored, storage_problem) = match loaded {
-            Ok(stored) => (stored, None),
+            Ok(loaded) => {
+                ends.damage = loaded.damage.or(ends.damage.take());
+                (loaded.twin, None)
+            }
             Err(error) => {
-                warn!(%error, "state not readable, starting without it");
+                error!(%error, "state not readable, starting without it; reports are refused");
                 (None, Some(error.to_string()))
             }
         };
@@ -88,12 +115,20 @@ impl<'a> Driver<'a> {
             stored_as_of: stored.as_ref().and_then(|stored| stored.as_of_ms).map(wall_time),
             credential_expires: None,
             storage_problem,
+            damage: ends.damage.clone(),
             earlier_connects: ends.connects,
         };
+        let unread = around.storage_problem.is_some();
         let durable = stored.map(from_stored).unwrap_or_default();
+        let mut session = Session::new(ends.config.settings.clone(), durable, clock.now());
+        session.set_handlers(clock.now(), ends.config.handlers.clone());
         Self {
             reached: ends.ports.governor.reached(),
-            session: Session::new(ends.config.settings.clone(), durable, clock.now()),
+            clock: ends.ports.clock.clone(),
+            unread,
+            state_found: false,
+            nearly_full: NearlyFull::default(),
+            session,
             ends,
             stop,
             around,
@@ -106,25 +141,31 @@ impl<'a> Driver<'a> {
         }
     }
 
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self) -> End {
         // A link that an earlier run left behind: the epoch has moved on, so nothing is heard of it.
         self.ends.ports.link.disconnect();
         loop {
             let event = self.next_event().await;
             let stopping = matches!(event, Event::Stop);
             self.handle(event);
+            self.count_silence();
             self.perform();
             if stopping {
                 break;
             }
+            if self.state_found {
+                self.ends.epoch += 1;
+                return End::StateFound;
+            }
         }
         self.finish().await;
+        End::Stopped
     }
 
     async fn next_event(&mut self) -> Event {
         let clock = self.around.clock;
         let deadline = self.session.next_deadline().map(|at| clock.instant(at));
-        let Self { ends, stop, jobs, renewal, reached, .. } = self;
+        let Self { ends, stop, jobs, renewal, reached, clock: wall, .. } = self;
         let events = &mut ends.ports.events;
         // A closed channel is never ready: the other ends live in the supervisor, which says stop.
         tokio::select! {
@@ -134,6 +175,7 @@ impl<'a> Driver<'a> {
             () = sleep_until_some(renewal.at) => Event::Renew,
             Some(job) = jobs.join_next(), if !jobs.is_empty() => Event::Job(job),
             Ok(()) = reached.changed() => Event::HubReached,
+            Ok(()) = wall.changed() => Event::ClockChanged,
             Some((epoch, status)) = events.status.recv() => Event::Status(epoch, status),
             Some(command) = ends.commands.recv() => Event::Command(command),
             Some(message) = events.messages.recv() => Event::Message(message),
@@ -147,7 +189,15 @@ impl<'a> Driver<'a> {
             Event::Timeout => self.session.handle_timeout(now),
             Event::Renew => self.await_renewal_turn(),
             Event::HubReached => self.session.hasten(now),
+            Event::ClockChanged => self.session.clock_was_set(now),
             Event::Job(Ok(Job::Saved(written))) => self.saved(written),
+            Event::Job(Ok(Job::Found)) => self.state_was_found(),
+            Event::Job(Ok(Job::Admitted(epoch, id, request))) => {
+                if epoch.0 == self.ends.epoch && self.session.awaits(id) {
+                    self.publish_request(id, &request);
+                    self.session.handle_sent(now, id);
+                }
+            }
             Event::Job(Ok(Job::Prepared(epoch, credential))) => self.prepared(epoch, credential),
             Event::Job(Ok(Job::Turn(turn))) => self.renew(turn),
             Event::Job(Err(error)) => self.job_failed(&error),
@@ -176,10 +226,14 @@ impl<'a> Driver<'a> {
                 self.ends.ports.credentials.accepted();
                 self.session.handle_connected(now);
             }
-            LinkStatus::Failed(fault) => self.attempt_failed(fault),
+            LinkStatus::Failed(fault) => {
+                self.ends.ports.governor.note_failed(fault.reason);
+                self.attempt_failed(fault);
+            }
             LinkStatus::Subscribed => self.session.handle_subscribed(now),
             LinkStatus::Lost(fault) => {
                 self.renewal.end();
+                self.ends.ports.governor.note_failed(fault.reason);
                 self.session.handle_lost(now, fault);
             }
         }
@@ -191,7 +245,12 @@ impl<'a> Driver<'a> {
         }
         let now = self.around.clock.now();
         match modtwin_wire::decode(&message.topic, &message.payload) {
-            Ok(Inbound::Twin(message)) => self.session.handle_message(now, message),
+            Ok(Inbound::Twin(message)) => {
+                if let Some(reason) = slows_all(&message) {
+                    self.ends.ports.governor.note_failed(reason);
+                }
+                self.session.handle_message(now, message);
+            }
             Ok(Inbound::Foreign) => debug!(topic = message.topic, "message for nobody"),
             Err(error) => {
                 if let Some(dropped) = self.log_limit.permit() {
@@ -210,8 +269,17 @@ impl<'a> Driver<'a> {
                 self.session.reconnect(now);
             }
             Command::Renew => self.renew_soon(),
+            Command::Handlers(rules) => {
+                self.ends.config.handlers.clone_from(&rules);
+                self.session.set_handlers(now, rules);
+            }
             Command::Report { patch, stored, accepted } => {
                 let keys: BTreeSet<String> = patch.keys().cloned().collect();
+                if let Some(sequence) = self.session.waits_already(&patch) {
+                    drop(stored.send(Ok(sequence)));
+                    self.waiters.wait_accepted(sequence, keys, accepted);
+                    return;
+                }
                 match self.session.report(now, patch) {
                     Ok(Taken::Staged { sequence }) => {
                         self.waiters.wait_stored(sequence, StoredWaiter::Report(stored));
@@ -268,6 +336,18 @@ impl<'a> Driver<'a> {
             self.handle(Event::Job(job));
             self.perform();
         }
+    }
+}
+
+/// Whether the hub refuses in words that concern all modules.
+fn slows_all(message: &HubMessage) -> Option<Reason> {
+    let HubMessage::Answer { answer: Answer::Refused(refusal), .. } = message else {
+        return None;
+    };
+    match refusal.class() {
+        RefusalClass::Throttled => Some(Reason::Throttled),
+        RefusalClass::Quota => Some(Reason::Quota),
+        RefusalClass::Content | RefusalClass::Identity | RefusalClass::Hub => None,
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 pub use modtwin_core::acknowledgement::Acknowledgement;
 use modtwin_core::document::Document;
+use modtwin_core::handlers::HandlerRule;
 use modtwin_core::ids::ModuleId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::StoreError;
-use crate::view::ModuleView;
+use crate::view::{ModuleView, Written};
 
 /// How many commands wait for a session; a caller waits while the queue is full.
 pub const COMMAND_QUEUE: usize = 64;
@@ -89,6 +90,7 @@ pub(crate) enum Command {
     },
     Reconnect,
     Renew,
+    Handlers(Vec<HandlerRule>),
 }
 
 /// The handle of one module's session; clones talk to the same one.
@@ -97,6 +99,7 @@ pub struct ModuleHandle {
     pub(crate) module: ModuleId,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) view: watch::Receiver<Arc<ModuleView>>,
+    pub(crate) written: watch::Receiver<Written>,
 }
 
 impl ModuleHandle {
@@ -110,6 +113,12 @@ impl ModuleHandle {
     #[must_use]
     pub fn view(&self) -> Arc<ModuleView> {
         Arc::clone(&self.view.borrow())
+    }
+
+    /// What the module's state has cost the disk since the daemon began.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        *self.written.borrow()
     }
 
     /// Follows the module; a slow follower skips to the newest view. Closed when the module ends.
@@ -147,6 +156,12 @@ impl ModuleHandle {
             .await
             .map_err(|_closed| stopping())?;
         receiver.await.map_err(|_closed| stopping())?
+    }
+
+    /// Tells the session which handlers its module has from now on.
+    pub async fn set_handlers(&self, rules: Vec<HandlerRule>) {
+        // A session that has ended expects nothing of anybody.
+        let _ended = self.commands.send(Command::Handlers(rules)).await;
     }
 
     /// Drops the connection and begins a new one now, whatever the state.

@@ -5,6 +5,7 @@
 //! others: MQTT itself, files, keys, and who may ask for what. The task is the sole writer of its
 //! module's state.
 
+pub mod clock;
 pub mod credential;
 mod driver;
 pub mod governor;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use modtwin_core::acknowledgement::Acknowledged;
+use modtwin_core::document::Document;
+use modtwin_core::limits::size;
 use modtwin_core::outbox::Outbox;
 use modtwin_core::session::{Durable, Session, Status};
 use modtwin_core::time::Millis;
 use tokio::time::Instant;
 
 use crate::seat::wall_time;
-use crate::view::{Applied, HubView, ModuleView, Quarantined};
+use crate::view::{Applied, HubView, ModuleView, Quarantined, Section, Sizes};
 
 /// The daemon's monotonic clock and the wall clock, side by side.
 ///
@@ -48,6 +50,7 @@ pub(crate) struct Surroundings {
     pub(crate) stored_as_of: Option<SystemTime>,
     pub(crate) credential_expires: Option<SystemTime>,
     pub(crate) storage_problem: Option<String>,
+    pub(crate) damage: Option<String>,
     /// Connections of earlier runs of this module's task.
     pub(crate) earlier_connects: u64,
 }
@@ -62,12 +65,15 @@ pub(crate) fn view(old: &ModuleView, session: &Session, around: &Surroundings) -
         reported: session.twin().reported.clone(),
         pending: pending(old, session.outbox()),
         applied: Arc::new(session.acknowledged().map(applied).collect()),
+        expected: Arc::new(session.expected().cloned().collect()),
         quarantined: quarantined(session.outbox()),
         as_of: as_of(session, around),
         stale: session.is_stale(),
         connects: around.earlier_connects + session.connects(),
         credential_expires: around.credential_expires,
         storage_problem: around.storage_problem.clone(),
+        damage: around.damage.clone(),
+        sizes: sizes(old, session),
     }
 }
 
@@ -84,9 +90,41 @@ pub(crate) fn fill_from_durable(view: &mut ModuleView, durable: &Durable) {
     let present = durable.acknowledged.iter();
     let present = present.filter(|said| said.generation == durable.twin.generation);
     view.applied = Arc::new(present.map(applied).collect());
+    let present = durable.expected.iter();
+    let present = present.filter(|expected| expected.generation == durable.twin.generation);
+    view.expected = Arc::new(present.cloned().collect());
+    view.sizes = Sizes {
+        desired: durable.twin.desired.as_ref().map_or(0, |section| size(&section.document)),
+        reported: reported_size(durable.twin.reported.as_deref(), &outbox),
+    };
 }
 
-fn pending(old: &ModuleView, outbox: &Outbox) -> Arc<modtwin_core::document::Document> {
+/// Counts anew only what has changed.
+fn sizes(old: &ModuleView, session: &Session) -> Sizes {
+    let same = |old: &Option<Arc<Section>>, new: &Option<Arc<Section>>| match (old, new) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        (old, new) => old.is_none() && new.is_none(),
+    };
+    let (twin, outbox) = (session.twin(), session.outbox());
+    let desired = match &twin.desired {
+        new if same(&old.desired, new) => old.sizes.desired,
+        new => new.as_ref().map_or(0, |section| size(&section.document)),
+    };
+    let settled = outbox.is_empty() && old.pending.is_empty();
+    let reported = if settled && same(&old.reported, &twin.reported) {
+        old.sizes.reported
+    } else {
+        reported_size(twin.reported.as_deref(), outbox)
+    };
+    Sizes { desired, reported }
+}
+
+fn reported_size(reported: Option<&Section>, outbox: &Outbox) -> u64 {
+    let empty = Document::new();
+    size(&outbox.applied_to(reported.map_or(&empty, |section| &section.document)))
+}
+
+fn pending(old: &ModuleView, outbox: &Outbox) -> Arc<Document> {
     match (outbox.is_empty(), old.pending.is_empty()) {
         (true, true) => Arc::clone(&old.pending),
         _ => Arc::new(outbox.pending()),

@@ -6,20 +6,22 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use modtwin_core::handlers::HandlerRule;
 use modtwin_core::ids::{DeviceId, ModuleId};
 use modtwin_core::session::{Durable, Settings};
 use modtwin_core::status::{HubState, Reason};
 use tokio::sync::{Mutex, mpsc, watch};
 use tracing::Instrument as _;
 
+use crate::clock::ClockReceiver;
 use crate::credential::CredentialSource;
-use crate::driver::Driver;
-use crate::governor::Governor;
+use crate::driver::{Driver, End};
+use crate::governor::{Governor, Share};
 use crate::handle::{COMMAND_QUEUE, Command, ModuleHandle};
 use crate::link::{HubLink, LinkEvents};
-use crate::store::{StoreError, StoredTwin, TwinStore};
+use crate::store::{Loaded, StoreError, TwinStore};
 use crate::stored::from_stored;
-use crate::view::{HubView, ModuleView};
+use crate::view::{HubView, ModuleView, Sizes, Written};
 
 /// What a module's session needs to know.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct SessionConfig {
     pub connect_limit: Duration,
     /// The rules of the session.
     pub settings: Settings,
+    /// The module's handlers.
+    pub handlers: Vec<HandlerRule>,
 }
 
 /// The parts of the outside world that a session touches.
@@ -59,8 +63,10 @@ pub struct Ports {
     pub credentials: Arc<dyn CredentialSource>,
     /// Keeps the state.
     pub store: Arc<dyn TwinStore>,
-    /// The turnstile before each connect.
+    /// The budget that all sessions share.
     pub governor: Governor,
+    /// Says whether the wall clock can be right.
+    pub clock: ClockReceiver,
 }
 
 /// What a run borrows.
@@ -68,11 +74,15 @@ pub struct Ports {
 pub(crate) struct Ends {
     pub(crate) config: SessionConfig,
     pub(crate) ports: Ports,
+    pub(crate) share: Arc<Share>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) view: watch::Sender<Arc<ModuleView>>,
     /// The number of the newest connection, which no later run may use again.
     pub(crate) epoch: u64,
     pub(crate) connects: u64,
+    pub(crate) written: watch::Sender<Written>,
+    /// What became of a damaged state file.
+    pub(crate) damage: Option<String>,
 }
 
 impl Ends {
@@ -98,11 +108,19 @@ impl Seat {
     pub async fn open(config: SessionConfig, ports: Ports) -> (ModuleHandle, Self) {
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let loaded = load(&ports.store).await;
+        let damage = loaded.as_ref().ok().and_then(|loaded| loaded.damage.clone());
+        let share = Arc::new(ports.governor.join());
+        let (written, written_receiver) = watch::channel(Written::default());
         let (view, view_receiver) = watch::channel(Arc::new(first_view(&config.module, loaded)));
         let module = config.module.clone();
-        let handle =
-            ModuleHandle { module: module.clone(), commands: command_sender, view: view_receiver };
-        let ends = Ends { config, ports, commands, view, epoch: 0, connects: 0 };
+        let handle = ModuleHandle {
+            module: module.clone(),
+            commands: command_sender,
+            view: view_receiver,
+            written: written_receiver,
+        };
+        let ends =
+            Ends { share, config, ports, commands, view, epoch: 0, connects: 0, written, damage };
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
 
@@ -132,22 +150,26 @@ impl Seat {
     pub async fn run(&self, stop: watch::Receiver<bool>) {
         let mut ends = self.ends.lock().await;
         let span = tracing::info_span!("session", module = %self.module);
-        Driver::new(&mut ends, stop).await.run().instrument(span).await;
+        let runs = async {
+            // A run that has found lost state ends, so that the next begins from that.
+            while Driver::new(&mut ends, stop.clone()).await.run().await == End::StateFound {}
+        };
+        runs.instrument(span).await;
     }
 }
 
 /// Reads the state on a blocking thread.
-pub(crate) async fn load(store: &Arc<dyn TwinStore>) -> Result<Option<StoredTwin>, StoreError> {
+pub(crate) async fn load(store: &Arc<dyn TwinStore>) -> Result<Loaded, StoreError> {
     let store = Arc::clone(store);
     tokio::task::spawn_blocking(move || store.load()).await.unwrap_or_else(|_panicked| {
         Err(StoreError("reading the state directory failed unexpectedly".to_owned()))
     })
 }
 
-fn first_view(module: &ModuleId, loaded: Result<Option<StoredTwin>, StoreError>) -> ModuleView {
-    let (stored, storage_problem) = match loaded {
-        Ok(stored) => (stored, None),
-        Err(error) => (None, Some(error.to_string())),
+fn first_view(module: &ModuleId, loaded: Result<Loaded, StoreError>) -> ModuleView {
+    let (Loaded { twin: stored, damage }, storage_problem) = match loaded {
+        Ok(loaded) => (loaded, None),
+        Err(error) => (Loaded::default(), Some(error.to_string())),
     };
     let as_of = stored.as_ref().and_then(|stored| stored.as_of_ms).map(wall_time);
     let durable = stored.map_or_else(Durable::default, from_stored);
@@ -166,12 +188,15 @@ fn first_view(module: &ModuleId, loaded: Result<Option<StoredTwin>, StoreError>)
         reported: durable.twin.reported.clone(),
         pending: Arc::default(),
         applied: Arc::default(),
+        expected: Arc::default(),
         quarantined: Arc::default(),
         as_of,
         stale: true,
         connects: 0,
         credential_expires: None,
         storage_problem,
+        damage,
+        sizes: Sizes::default(),
     };
     crate::publish::fill_from_durable(&mut view, &durable);
     view

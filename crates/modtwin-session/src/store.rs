@@ -28,6 +28,9 @@ pub struct StoredTwin {
     pub sequence: u64,
     /// What handlers acknowledged.
     pub acknowledged: Vec<StoredAcknowledgement>,
+    /// What handlers are expected to acknowledge.
+    #[serde(default)]
+    pub expected: Vec<StoredExpectation>,
     /// When the twin was last in step with the hub, in milliseconds since 1970.
     pub as_of_ms: Option<u64>,
 }
@@ -78,6 +81,26 @@ pub struct StoredAcknowledgement {
     pub at_ms: u64,
 }
 
+/// The newest version that concerns a handler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredExpectation {
+    /// The handler's name.
+    pub handler: String,
+    /// The generation of the version.
+    pub generation: u64,
+    /// The version.
+    pub version: u64,
+}
+
+/// What was found on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// What was last saved; none where nothing ever was, or where it was damaged.
+    pub twin: Option<StoredTwin>,
+    /// What an operator should know of a damaged file: where it is kept and what was lost by it.
+    pub damage: Option<String>,
+}
+
 /// Why the state could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -85,13 +108,12 @@ pub struct StoreError(pub String);
 
 /// Keeps one module's state. Both calls block on files: they run on a blocking thread.
 pub trait TwinStore: Send + Sync + fmt::Debug {
-    /// Reads what was last saved; none where nothing ever was. A damaged file is kept aside and
-    /// counts as none.
+    /// Reads what was last saved. A damaged file is kept aside and counts as none.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the folder can't be read.
-    fn load(&self) -> Result<Option<StoredTwin>, StoreError>;
+    /// [`StoreError`] where something is there that may not be read now: it must not be overwritten.
+    fn load(&self) -> Result<Loaded, StoreError>;
 
     /// Writes `twin` whole; on return it survives power loss. Says how many bytes were written.
     ///

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use modtwin_core::acknowledgement::Acknowledged;
+use modtwin_core::handlers::Expected;
 use modtwin_core::outbox::{Batch, Quarantined};
 use modtwin_core::session::Durable;
 use modtwin_core::twin::{Section, Twin};
 
 use crate::store::{
-    STORED_FORMAT, StoredAcknowledgement, StoredRefusal, StoredReport, StoredSection, StoredTwin,
+    STORED_FORMAT, StoredAcknowledgement, StoredExpectation, StoredRefusal, StoredReport,
+    StoredSection, StoredTwin,
 };
 
 pub(crate) fn to_stored(durable: Durable, as_of_ms: Option<u64>) -> StoredTwin {
@@ -29,6 +31,15 @@ pub(crate) fn to_stored(durable: Durable, as_of_ms: Option<u64>) -> StoredTwin {
             .collect(),
         sequence: durable.sequence,
         acknowledged: durable.acknowledged.into_iter().map(acknowledged_to_stored).collect(),
+        expected: durable
+            .expected
+            .into_iter()
+            .map(|Expected { handler, generation, version }| StoredExpectation {
+                handler,
+                generation,
+                version,
+            })
+            .collect(),
         as_of_ms,
     }
 }
@@ -52,6 +63,15 @@ pub(crate) fn from_stored(stored: StoredTwin) -> Durable {
             .collect(),
         sequence: stored.sequence,
         acknowledged: stored.acknowledged.into_iter().map(acknowledged_from_stored).collect(),
+        expected: stored
+            .expected
+            .into_iter()
+            .map(|StoredExpectation { handler, generation, version }| Expected {
+                handler,
+                generation,
+                version,
+            })
+            .collect(),
     }
 }
 
@@ -114,6 +134,7 @@ mod tests {
                 description: None,
                 at_ms: 5,
             }],
+            expected: vec![Expected { handler: "hvac".into(), generation: 3, version: 6 }],
         };
         let text = serde_json::to_string(&to_stored(durable.clone(), Some(1))).unwrap();
         assert_eq!(from_stored(serde_json::from_str(&text).unwrap()), durable);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use modtwin_core::document::Document;
+pub use modtwin_core::handlers::Expected;
 use modtwin_core::ids::ModuleId;
 pub use modtwin_core::outbox::Quarantined;
 use modtwin_core::status::{HubState, Reason};
@@ -56,6 +57,8 @@ pub struct ModuleView {
     pub pending: Arc<Document>,
     /// The acknowledgements of this generation, by handler name.
     pub applied: Arc<Vec<Applied>>,
+    /// The newest version of this generation that concerns each handler of the config.
+    pub expected: Arc<Vec<Expected>>,
     /// Keys that the hub refused and that wait for a better value.
     pub quarantined: Arc<Vec<Quarantined>>,
     /// When desired and reported were last known to be the hub's.
@@ -68,4 +71,26 @@ pub struct ModuleView {
     pub credential_expires: Option<SystemTime>,
     /// What is wrong with the state directory, where something is.
     pub storage_problem: Option<String>,
+    /// What became of a damaged state file, where one was found.
+    pub damage: Option<String>,
+    /// The size of the sections, as the hub counts it.
+    pub sizes: Sizes,
+}
+
+/// How large the sections are, in bytes as the hub counts them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// Desired.
+    pub desired: u64,
+    /// Reported, once all that waits has been accepted.
+    pub reported: u64,
+}
+
+/// What a module's state has cost the disk since the daemon began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// How many writes, each with its syncs.
+    pub writes: u64,
+    /// How many bytes in all.
+    pub bytes: u64,
 }

@@ -1,6 +1,7 @@
 //! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`] columns wide.
 
 mod advice;
+mod handlers;
 mod table;
 mod words;
 
@@ -11,7 +12,7 @@ use modtwin_client::Client;
 
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
-use words::{shortened, span, wrapped};
+use words::{shortened, size, span, wrapped};
 
 /// The widest line that is printed, in columns.
 const WIDTH: usize = 80;
@@ -31,6 +32,11 @@ fn page(status: &Status, now: SystemTime, coloured: bool) -> String {
     if !status.modules.is_empty() {
         lines.push(String::new());
         lines.extend(table::lines(&status.modules, now, coloured));
+    }
+    let handlers = handlers::lines(&status.modules, now, coloured);
+    if !handlers.is_empty() {
+        lines.push(String::new());
+        lines.extend(handlers);
     }
     let advice = advice::all(status, now);
     if !advice.is_empty() {
@@ -56,10 +62,36 @@ fn header(status: &Status, now: SystemTime) -> Vec<String> {
     let device = shortened(&one_line(&status.device_id), 20);
     let version = one_line(&status.version);
     let up = span(status.started.time(), now);
-    vec![
+    let mut lines = vec![
         shortened(&format!("{device} at {hub}: {count}"), WIDTH),
         shortened(&format!("modtwind {version}, process {}, up {up}", status.pid), WIDTH),
-    ]
+    ];
+    let health = [clock(status), storage(status), budget(status)];
+    let health: Vec<String> = health.into_iter().flatten().collect();
+    if !health.is_empty() {
+        lines.push(shortened(&health.join(", "), WIDTH));
+    }
+    lines
+}
+
+fn clock(status: &Status) -> Option<String> {
+    let clock = status.clock.as_ref()?;
+    Some(if clock.trusted { "clock ok" } else { "clock WRONG" }.to_owned())
+}
+
+/// What the disk does, and what it has cost: flash wears.
+fn storage(status: &Status) -> Option<String> {
+    let storage = &status.storage;
+    let (writes, bytes) = (storage.writes?, storage.bytes_written?);
+    let state = if storage.writable { "storage ok" } else { "storage FAILS" };
+    let times = if writes == 1 { "write" } else { "writes" };
+    Some(format!("{state} ({writes} {times}, {})", size(bytes)))
+}
+
+/// How much the hub is asked, where it asked to slow down.
+fn budget(status: &Status) -> Option<String> {
+    let budget = status.budget.filter(|budget| budget.percent < 100)?;
+    Some(format!("slowed to {} % of {}/s by the hub", budget.percent, budget.operations_per_second))
 }
 
 #[cfg(test)]

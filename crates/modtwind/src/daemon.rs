@@ -1,5 +1,6 @@
 //! The daemon's life in four phases: config read, everything built, run, drained.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,14 +12,12 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
+use crate::clock::ClockKeeper;
 use crate::local_api::socket::{self, PathGuard, SOCKET_MODE, SocketError};
 use crate::local_api::{Facts, Limits, LocalApi};
 use crate::supervisor::{Command, Parts, Supervisor};
-use crate::wiring::{TlsProbe, Workshop};
+use crate::wiring::{TlsProbe, Workshop, budget};
 
-/// The least time between two connects of the daemon (client SDKs and the hub's throttles:
-/// 100 new connections a second are shared by all gateways of the smallest hub).
-const CONNECT_SPACING: Duration = Duration::from_millis(50);
 /// How long the MQTT thread may take to end.
 const ENGINE_LIMIT: Duration = Duration::from_secs(2);
 /// How many commands and requests for the daemon itself may wait.
@@ -54,6 +53,7 @@ pub type CommandSender = mpsc::Sender<Command>;
 #[derive(Debug)]
 pub struct Daemon {
     supervisor: Supervisor,
+    keeper: ClockKeeper,
     engine: Arc<Engine>,
     api: LocalApi,
     listener: UnixListener,
@@ -77,13 +77,17 @@ impl Daemon {
         let config = Config::load(config_path).map_err(StartError::Config)?;
         let (listener, guard) = listen(&config).await.map_err(StartError::Socket)?;
         let engine = Arc::new(Engine::start(Arc::new(TlsProbe)).map_err(StartError::Mqtt)?);
+        let governor =
+            Governor::new(budget(&config.hub), RandomState::new().hash_one(&config.hub.device_id));
+        let (keeper, clock) = ClockKeeper::open(&config.state.directory, governor.reached());
         let (admin_sender, admin) = mpsc::channel(COMMAND_QUEUE);
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let parts = Parts {
             config_path: config_path.to_owned(),
             workshop: Workshop {
                 engine: Arc::clone(&engine),
-                governor: Governor::new(CONNECT_SPACING),
+                governor,
+                clock,
                 state_directory: config.state.directory.clone(),
                 credentials_directory: environment.credentials_directory,
                 renewals: Arc::new(Semaphore::new(1)),
@@ -95,7 +99,7 @@ impl Daemon {
         };
         let supervisor = Supervisor::open(parts).await;
         let api = LocalApi::with_limits(supervisor.registry(), admin_sender, environment.limits);
-        Ok((Self { supervisor, engine, api, listener, guard }, command_sender))
+        Ok((Self { supervisor, keeper, engine, api, listener, guard }, command_sender))
     }
 
     /// Runs until told to stop, then drains: sessions save and say goodbye, requests in flight
@@ -106,7 +110,8 @@ impl Daemon {
     /// [`ApiEnded`] where the local API ended by itself: without it the daemon is of no use.
     pub async fn run(self) -> Result<(), ApiEnded> {
         let (stop, mut stopped) = watch::channel(false);
-        let Self { supervisor, engine, api, listener, guard } = self;
+        let Self { supervisor, keeper, engine, api, listener, guard } = self;
+        let keeper = tokio::spawn(keeper.run());
         let mut server = tokio::spawn(async move {
             let stop = async move {
                 // An error means that the daemon is gone, which is a stop too.
@@ -119,6 +124,7 @@ impl Daemon {
             () = supervisor.run() => {}
             _ended = &mut server => return Err(ApiEnded),
         }
+        keeper.abort();
         stop.send_replace(true);
         server.await.map_err(|_panicked| ApiEnded)?;
         drop(guard);

@@ -8,6 +8,7 @@
 compile_error!("a panicking session must not end the daemon: build with panic = \"unwind\"");
 
 pub mod cli;
+mod clock;
 mod config_watch;
 mod credential;
 pub mod daemon;

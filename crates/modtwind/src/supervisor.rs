@@ -19,10 +19,10 @@ use tracing::{error, info, warn};
 
 use crate::config_watch::{ConfigWatch, fingerprint};
 use crate::foresight::Foresight;
-use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply};
+use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
 use crate::systemd::{ServiceManager, watchdog_interval};
 use crate::unit::{Replacement, Unit};
-use crate::wiring::Workshop;
+use crate::wiring::{Workshop, budget, handler_rules};
 
 /// How often the status line is looked at, and the watchdog fed at the least.
 const TICK: Duration = Duration::from_secs(5);
@@ -267,11 +267,17 @@ impl Supervisor {
                 || diff.reconnect.contains(id)
                 || unit.module.acknowledge != module.acknowledge
                 || unit.replacement.is_some();
+            if unit.module.handlers != module.handlers && !renew {
+                unit.handle.set_handlers(handler_rules(&module)).await;
+            }
             unit.module = Arc::clone(&module);
             if renew {
                 unit.replacement = Some(Replacement::Module(module));
                 unit.stop();
             }
+        }
+        if diff.budget_changed || diff.hub_changed {
+            self.parts.workshop.governor.set_policy(budget(&config.hub));
         }
         self.parts.config = Config {
             socket: self.parts.config.socket.clone(),
@@ -377,6 +383,11 @@ fn registry(parts: &Parts, units: &[Unit]) -> Registry {
         admin_group,
         daemon_uid: nix::unistd::geteuid().as_raw(),
         facts: Arc::clone(&parts.facts),
+        shared: Shared {
+            governor: parts.workshop.governor.clone(),
+            clock: parts.workshop.clock.clone(),
+            operations_per_second: parts.config.hub.operations_per_second,
+        },
     }
 }
 

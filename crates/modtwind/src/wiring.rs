@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use modtwin_config::{Acknowledge, Credential, FileRefError, Hub, Module, Transport};
+use modtwin_config::{Acknowledge, Credential, FileRefError, Handler, Hub, Module, Transport};
+use modtwin_core::governor::Policy;
+use modtwin_core::handlers::HandlerRule;
 use modtwin_core::session::Settings;
 use modtwin_core::status::{Fault, Reason};
 use modtwin_credentials::{
     CertificateFiles, CredentialFiles, ModuleCredential, ProbeError, ProbeTarget, probe,
 };
 use modtwin_mqtt::{Carrier, Diagnosis, Endpoint, Engine};
+use modtwin_session::clock::ClockReceiver;
 use modtwin_session::credential::CredentialSource;
 use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
@@ -23,6 +26,9 @@ use tokio::sync::Semaphore;
 use crate::credential::Keeper;
 use crate::store::StateFolder;
 
+/// The mean time between two connects of the daemon when all is well (client SDKs and the hub's
+/// throttles: 100 new connections a second are shared by all gateways of the smallest hub).
+const CONNECT_SPACING: Duration = Duration::from_millis(50);
 /// How long one connection attempt may take: name, TCP, TLS and CONNACK.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
 /// How long the hub may take to answer, in retry bases, within the bounds below.
@@ -38,6 +44,7 @@ const RESYNC_EVERY: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Workshop {
     pub(crate) engine: Arc<Engine>,
     pub(crate) governor: Governor,
+    pub(crate) clock: ClockReceiver,
     pub(crate) state_directory: PathBuf,
     /// `$CREDENTIALS_DIRECTORY`, as systemd sets it.
     pub(crate) credentials_directory: Option<PathBuf>,
@@ -68,6 +75,7 @@ impl Workshop {
             credentials: Arc::clone(&keeper) as Arc<dyn CredentialSource>,
             store: Arc::new(StateFolder::new(&self.state_directory, &module.id)),
             governor: self.governor.clone(),
+            clock: self.clock.clone(),
         };
         let config = session_config(hub, module);
         let (handle, seat) = Seat::open(config, ports).await;
@@ -129,6 +137,25 @@ impl Workshop {
     }
 }
 
+/// What all modules together may ask of that hub.
+pub(crate) fn budget(hub: &Hub) -> Policy {
+    Policy {
+        connect_spacing: CONNECT_SPACING,
+        operations_per_second: hub.operations_per_second,
+        retry_base: hub.retry_delay,
+    }
+}
+
+/// The module's handlers as its session has to know them.
+pub(crate) fn handler_rules(module: &Module) -> Vec<HandlerRule> {
+    let rule = |handler: &Handler| HandlerRule {
+        name: handler.name.clone(),
+        watch: handler.watch.clone(),
+        ack_timeout: handler.ack_timeout,
+    };
+    module.handlers.iter().map(rule).collect()
+}
+
 fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
     let answer_limit =
         (hub.retry_delay * ANSWER_LIMIT_BASES).clamp(ANSWER_LIMIT_MIN, ANSWER_LIMIT_MAX);
@@ -152,6 +179,7 @@ fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
             plug_and_play: module.acknowledge == Acknowledge::Pnp,
             seed: RandomState::new().hash_one(module.id.as_str()),
         },
+        handlers: handler_rules(module),
     }
 }
 

@@ -64,6 +64,7 @@ const EVERYTHING: &str = r#"
         api-version = "2020-09-30"
         retry-delay = "50ms"
         token-lifetime = "20min"
+        operation-rate = "500/s"
         [socket]
         path = "modtwin.sock"
         admin-group = "operators"
@@ -113,6 +114,7 @@ fn everything() -> Config {
             api_version: "2020-09-30".to_owned(),
             retry_delay: Duration::from_millis(50),
             token_lifetime: Duration::from_secs(1200),
+            operations_per_second: 500,
         },
         socket: Socket {
             path: PathBuf::from("/etc/modtwin/modtwin.sock"),

@@ -70,6 +70,13 @@ impl Session {
         }
     }
 
+    /// Takes the news that somebody has set the clock: an attempt that waits for that begins at once.
+    pub fn clock_was_set(&mut self, now: Millis) {
+        if self.phase == Phase::Waiting && self.status.reason == Reason::Clock {
+            self.timers.set(Timer::Attempt, now);
+        }
+    }
+
     /// Drops the connection, if there is one, and connects again at once.
     pub fn reconnect(&mut self, now: Millis) {
         if self.phase == Phase::Stopped {

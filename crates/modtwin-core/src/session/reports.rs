@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Effect, Notice, Phase, Session, Timer};
-use crate::acknowledgement::{Acknowledged, Acknowledgement, plug_and_play};
+use crate::acknowledgement::Acknowledged;
 use crate::document::{Document, changes_nothing, merge};
 use crate::limits::{Violation, check_patch, check_size};
 use crate::message::{Answer, Refusal, RefusalClass, Request, RequestId};
@@ -43,18 +43,6 @@ pub enum Taken {
     },
 }
 
-/// Why an acknowledgement was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AckRefused {
-    /// It speaks of a version that was never seen.
-    UnknownVersion {
-        /// The newest version seen.
-        newest: u64,
-    },
-    /// Nothing is known of the twin yet.
-    NotSynced,
-}
-
 /// A report or an acknowledgement that is not durable yet.
 #[derive(Debug, Clone)]
 pub(super) struct Staged {
@@ -64,6 +52,15 @@ pub(super) struct Staged {
 }
 
 impl Staged {
+    pub(super) fn acknowledged(&self) -> Option<&Acknowledged> {
+        self.acknowledged.as_ref()
+    }
+
+    /// Drops what it would say to the hub.
+    pub(super) fn forget_patch(&mut self) {
+        self.patch.clear();
+    }
+
     pub(super) fn apply(self, outbox: &mut Outbox, acknowledged: &mut Vec<Acknowledged>) {
         if !self.patch.is_empty() {
             outbox.push(Batch { through: self.sequence, patch: self.patch });
@@ -129,35 +126,33 @@ impl Session {
         Ok(Taken::Staged { sequence: self.stage(now, patch, None) })
     }
 
-    /// Takes a handler's word on a version of desired; says the number that
-    /// [`Effect::Stored`] will name.
-    ///
-    /// # Errors
-    ///
-    /// [`AckRefused`] where the version can't be judged.
-    pub fn acknowledge(&mut self, now: Millis, said: Acknowledgement) -> Result<u64, AckRefused> {
-        let Some(desired) = self.twin.desired.clone() else {
-            return Err(AckRefused::NotSynced);
-        };
-        let present = self.twin.generation;
-        let generation = said.generation.unwrap_or(present);
-        if generation > present || (generation == present && said.version > desired.version) {
-            return Err(AckRefused::UnknownVersion { newest: desired.version });
+    /// Whether everything that `patch` says waits for the hub already, safely on disk, so that it
+    /// need not be written again: the number whose acceptance is that of `patch`.
+    pub fn waits_already(&mut self, patch: &Document) -> Option<u64> {
+        let waits = self.staged.is_empty() && self.outbox.newest_says(patch, self.sequence);
+        waits.then_some(self.sequence)
+    }
+
+    /// Takes the news that a request waits for its turn at the daemon's budget: the time that the
+    /// hub has for its answer begins with [`Session::handle_sent`].
+    pub fn handle_held(&mut self, id: RequestId) {
+        if let Some(timer) = self.answer_timer(id) {
+            self.timers.stop(timer);
         }
-        let mut patch = Document::new();
-        // An older version's values are not known any more; its successor will be answered.
-        if self.settings.plug_and_play && generation == present && said.version == desired.version {
-            patch = plug_and_play(&said, &desired.document, &self.planned());
+    }
+
+    /// Whether somebody still waits for the answer to a request: one that was held may have been
+    /// overtaken by events.
+    #[must_use]
+    pub fn awaits(&self, id: RequestId) -> bool {
+        self.answer_timer(id).is_some()
+    }
+
+    /// Takes the news that a request that was held has been sent.
+    pub fn handle_sent(&mut self, now: Millis, id: RequestId) {
+        if let Some(timer) = self.answer_timer(id) {
+            self.timers.set(timer, now + self.settings.answer_limit);
         }
-        let acknowledged = Some(Acknowledged {
-            handler: said.handler,
-            generation,
-            version: said.version,
-            status: said.status,
-            description: said.description,
-            at_ms: said.at_ms,
-        });
-        Ok(self.stage(now, patch, acknowledged))
     }
 
     /// Takes the end of a write to disk.
@@ -170,6 +165,9 @@ impl Session {
         let covered: Vec<Staged> = self.staged.drain(..covered).collect();
         if written {
             for staged in covered {
+                if let Some(said) = &staged.acknowledged {
+                    self.heard(now, said);
+                }
                 staged.apply(&mut self.outbox, &mut self.acknowledged);
             }
             self.effect(Effect::Stored { through });
@@ -244,24 +242,18 @@ impl Session {
         }
     }
 
+    /// The timer of the answer to a request that is still wanted.
+    fn answer_timer(&self, id: RequestId) -> Option<Timer> {
+        if self.is_fetching(id) {
+            return Some(Timer::Step);
+        }
+        (self.outbox.in_flight() == Some(id)).then_some(Timer::Report)
+    }
+
     /// Takes the report in flight back: it will be sent again, unless a fetch shows it.
     pub(super) fn recall_report(&mut self) {
         self.outbox.recall();
         self.timers.stop(Timer::Report);
-    }
-
-    /// Takes back the answers that wait for the hub: they speak of a line of versions that is over.
-    pub(super) fn forget_answers(&mut self) {
-        if !self.settings.plug_and_play {
-            return;
-        }
-        for staged in self.staged.iter_mut().filter(|staged| staged.acknowledged.is_some()) {
-            staged.patch.clear();
-        }
-        self.recall_report();
-        let known = self.reported();
-        let empty = Document::new();
-        self.outbox.strip_answers(known.as_ref().map_or(&empty, |known| &known.document));
     }
 
     pub(super) fn report_answered(&mut self, now: Millis, request: RequestId, answer: Answer) {
@@ -356,7 +348,12 @@ impl Session {
         self.effect(Effect::Changed);
     }
 
-    fn stage(&mut self, now: Millis, patch: Document, acknowledged: Option<Acknowledged>) -> u64 {
+    pub(super) fn stage(
+        &mut self,
+        now: Millis,
+        patch: Document,
+        acknowledged: Option<Acknowledged>,
+    ) -> u64 {
         self.sequence = self.sequence.saturating_add(1);
         self.staged.push_back(Staged { sequence: self.sequence, patch, acknowledged });
         self.mark_unsaved(now, Urgency::Now);
@@ -364,7 +361,7 @@ impl Session {
     }
 
     /// The reported section as it will be once all that was taken has been accepted.
-    fn planned(&self) -> Document {
+    pub(super) fn planned(&self) -> Document {
         let reported = self.reported();
         let empty = Document::new();
         let base = reported.as_ref().map_or(&empty, |known| &known.document);

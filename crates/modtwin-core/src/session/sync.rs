@@ -63,6 +63,16 @@ impl Session {
         }
     }
 
+    /// Whether the twin has been asked for as `request`.
+    pub(super) fn is_fetching(&self, request: RequestId) -> bool {
+        matches!(&self.phase, Phase::Syncing(fetch) if fetch.request == request)
+    }
+
+    /// The desired section as it is before a change, where somebody will ask what changed.
+    fn desired_before(&self) -> Option<Arc<Section>> {
+        if self.handlers.is_empty() { None } else { self.twin.desired.clone() }
+    }
+
     /// Fetches the twin because something said by the hub could not be read.
     pub fn refresh(&mut self, now: Millis) {
         self.look_again(now);
@@ -94,11 +104,17 @@ impl Session {
                     self.notice(Notice::TooManyPatches);
                 }
             }
-            Phase::Live => match self.twin.take_patch(version, &patch) {
-                PatchOutcome::Applied => self.desired_changed(now),
-                PatchOutcome::Old => {}
-                PatchOutcome::Gap => self.gap(now, version, patch),
-            },
+            Phase::Live => {
+                let old = self.desired_before();
+                match self.twin.take_patch(version, &patch) {
+                    PatchOutcome::Applied => {
+                        self.expect_answers(now, old.as_ref().map(|old| &old.document));
+                        self.desired_changed(now);
+                    }
+                    PatchOutcome::Old => {}
+                    PatchOutcome::Gap => self.gap(now, version, patch),
+                }
+            }
             // Patches of a remembered session may come before SUBACK; the fetch covers them.
             _ => {}
         }
@@ -169,6 +185,7 @@ impl Session {
 
     fn take_twin(&mut self, now: Millis, fetch: Fetch, (desired, reported): (Section, Section)) {
         self.holds.forget();
+        let old = self.desired_before();
         let outcome = self.twin.take_desired(desired);
         let new_generation = outcome == DesiredOutcome::NewGeneration;
         if new_generation {
@@ -184,6 +201,7 @@ impl Session {
                 break;
             }
         }
+        self.expect_answers(now, old.as_ref().map(|old| &old.document));
         self.mark_unsaved(now, Urgency::Soon);
         match gap {
             Some((version, patch)) => self.gap(now, version, patch),

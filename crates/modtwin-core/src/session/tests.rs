@@ -1,7 +1,8 @@
 //! The session by script, step by step: `way` (connections, status), `twins` (desired), `reports`
-//! and `acknowledgements`; and in a storm of faults (`simulation`).
+//! `acknowledgements` and `expectations`; and in a storm of faults (`simulation`).
 
 mod acknowledgements;
+mod expectations;
 mod hub;
 mod reports;
 mod script;

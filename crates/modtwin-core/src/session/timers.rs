@@ -17,10 +17,19 @@ pub(super) enum Timer {
     Resync,
     /// What changed has to be written to disk.
     Save,
+    /// A handler owes a word on a version.
+    Silence,
 }
 
-const ALL: [Timer; 6] =
-    [Timer::Attempt, Timer::Step, Timer::Report, Timer::Resend, Timer::Resync, Timer::Save];
+const ALL: [Timer; 7] = [
+    Timer::Attempt,
+    Timer::Step,
+    Timer::Report,
+    Timer::Resend,
+    Timer::Resync,
+    Timer::Save,
+    Timer::Silence,
+];
 
 /// The table.
 #[derive(Debug, Clone, Default)]

@@ -6,14 +6,13 @@ use modtwin_core::message::{Request, RequestId};
 use modtwin_core::session::{Effect, Notice};
 use modtwin_core::status::{Fault, Reason};
 use modtwin_wire::SUBSCRIPTIONS;
-use tracing::{Instrument as _, debug, error, info, warn};
+use tracing::{Instrument as _, warn};
 
 use super::{Driver, Job};
 use crate::credential::Credential;
 use crate::link::{ConnectRequest, Epoch};
-use crate::publish::{as_of, view};
-use crate::store::{StoreError, StoredTwin, to_stored_ms};
-use crate::stored::to_stored;
+use crate::publish::view;
+use crate::store::StoreError;
 
 impl Driver<'_> {
     /// Performs all effects, then publishes once.
@@ -22,7 +21,7 @@ impl Driver<'_> {
             match effect {
                 Effect::Connect => self.prepare_connect(),
                 Effect::Subscribe => self.ends.ports.link.subscribe(&SUBSCRIPTIONS),
-                Effect::Send { id, request } => self.send(id, &request),
+                Effect::Send { id, request } => self.send(id, request),
                 Effect::Disconnect => {
                     self.ends.epoch += 1;
                     self.ends.ports.link.disconnect();
@@ -76,11 +75,17 @@ impl Driver<'_> {
             }
             modified
         });
+        self.log_sizes();
     }
 
     /// Waits for its turn and reads the credential, off the loop.
     pub(super) fn prepare_connect(&mut self) {
         self.ends.epoch += 1;
+        let held = self.clock.borrow_and_update().held.clone();
+        if let Some(why) = held {
+            let fault = Fault::new(Reason::Clock, why);
+            return self.session.handle_failed(self.around.clock.now(), fault);
+        }
         let epoch = Epoch(self.ends.epoch);
         let governor = self.ends.ports.governor.clone();
         let credentials = Arc::clone(&self.ends.ports.credentials);
@@ -128,45 +133,23 @@ impl Driver<'_> {
         self.ends.ports.link.connect(request);
     }
 
-    pub(super) fn send(&mut self, id: RequestId, request: &Request) {
-        let outbound = modtwin_wire::encode(id, request);
-        self.ends.ports.link.publish(&outbound.topic, outbound.payload);
-    }
-
-    pub(super) fn to_save(&self) -> StoredTwin {
-        let as_of = as_of(&self.session, &self.around).map(to_stored_ms);
-        to_stored(self.session.durable(), as_of)
-    }
-
-    pub(super) fn begin_save(&mut self) {
-        let stored = self.to_save();
-        let store = Arc::clone(&self.ends.ports.store);
+    /// Sends a request, once it is its turn.
+    fn send(&mut self, id: RequestId, request: Request) {
+        if self.ends.share.try_operation() {
+            return self.publish_request(id, &request);
+        }
+        let share = Arc::clone(&self.ends.share);
+        self.session.handle_held(id);
+        let epoch = Epoch(self.ends.epoch);
         self.jobs.spawn(async move {
-            let saved = tokio::task::spawn_blocking(move || store.save(&stored)).await;
-            Job::Saved(saved.unwrap_or_else(|_panicked| {
-                Err(StoreError("writing the state failed unexpectedly".to_owned()))
-            }))
+            share.operation().await;
+            Job::Admitted(epoch, id, request)
         });
     }
 
-    pub(super) fn saved(&mut self, written: Result<u64, StoreError>) {
-        let good = written.is_ok();
-        match written {
-            Ok(bytes) => {
-                if self.around.storage_problem.take().is_some() {
-                    info!("the state directory can be written again");
-                    self.view_changed = true;
-                }
-                debug!(bytes, "state saved");
-            }
-            Err(error) => {
-                if self.around.storage_problem.is_none() {
-                    error!(%error, "state can't be written, reports are refused until it can");
-                }
-                self.around.storage_problem = Some(error.to_string());
-            }
-        }
-        self.session.handle_saved(self.around.clock.now(), good);
+    pub(super) fn publish_request(&mut self, id: RequestId, request: &Request) {
+        let outbound = modtwin_wire::encode(id, request);
+        self.ends.ports.link.publish(&outbound.topic, outbound.payload);
     }
 
     pub(super) fn reported_version(&self) -> u64 {

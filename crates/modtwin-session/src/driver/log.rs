@@ -1,12 +1,48 @@
 //! What the log hears of a session: changes of its state, and what the core notices.
 
+use modtwin_core::limits::{MAX_SECTION_BYTES, is_nearly_full};
 use modtwin_core::session::{Notice, Status};
 use modtwin_core::status::{HubState, Reason};
 use tracing::{debug, error, info, warn};
 
 use super::Driver;
+use crate::view::Sizes;
+
+/// Which sections are said to be nearly full.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct NearlyFull {
+    desired: bool,
+    reported: bool,
+}
 
 impl Driver<'_> {
+    /// Says once when a section becomes so large that the hub will soon refuse more of it.
+    pub(super) fn log_sizes(&mut self) {
+        let Sizes { desired, reported } = self.ends.view.borrow().sizes;
+        let sections = [
+            ("desired", desired, &mut self.nearly_full.desired),
+            ("reported", reported, &mut self.nearly_full.reported),
+        ];
+        for (section, bytes, said) in sections {
+            if !is_nearly_full(bytes) {
+                // A section that trembles around the mark is said once.
+                *said &= bytes.saturating_mul(10) >= MAX_SECTION_BYTES * 7;
+                continue;
+            }
+            if !*said && let Some(dropped) = self.log_limit.permit() {
+                *said = true;
+                let limit = MAX_SECTION_BYTES;
+                warn!(
+                    section,
+                    bytes,
+                    limit,
+                    dropped,
+                    "a section of the twin is nearly full, the hub refuses more"
+                );
+            }
+        }
+    }
+
     /// Logs what is news: not every attempt, but every change of why there is no connection.
     pub(super) fn log_status(&mut self) {
         let Status { state, reason, detail, .. } = self.session.status().clone();

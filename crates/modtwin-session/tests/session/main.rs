@@ -14,5 +14,6 @@ mod connecting;
 mod crashing;
 mod renewing;
 mod rig;
+mod sharing;
 mod storing;
 mod syncing;

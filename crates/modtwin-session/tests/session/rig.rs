@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
+use modtwin_core::governor::Policy;
+use modtwin_core::handlers::HandlerRule;
 use modtwin_core::ids::{DeviceId, ModuleId};
 use modtwin_core::secret::Secret;
 use modtwin_core::session::Settings;
 use modtwin_core::status::{Fault, HubState, Reason};
+use modtwin_session::clock::ClockState;
 use modtwin_session::credential::{Credential, CredentialSource};
 use modtwin_session::governor::Governor;
 use modtwin_session::handle::{ModuleHandle, ReportTicket};
@@ -15,7 +18,7 @@ use modtwin_session::link::{
     ConnectRequest, Epoch, HubLink, InboundMessage, LinkEvents, LinkStatus, MESSAGE_QUEUE,
 };
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
-use modtwin_session::store::{StoreError, StoredTwin, TwinStore};
+use modtwin_session::store::{Loaded, StoreError, StoredTwin, TwinStore};
 use modtwin_session::view::ModuleView;
 use serde_json::{Value, json};
 use tokio::sync::oneshot::error::RecvError;
@@ -38,6 +41,7 @@ pub(crate) struct Rig {
     pub(crate) hub: Hub,
     pub(crate) disk: Arc<Disk>,
     pub(crate) wallet: Arc<Wallet>,
+    pub(crate) clock: watch::Sender<ClockState>,
     seat: Seat,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -51,6 +55,17 @@ impl Rig {
 
     /// A session that has just begun on that disk.
     pub(crate) async fn start_on(disk: Arc<Disk>) -> Self {
+        Self::start_with(disk, policy(), Vec::new(), ClockState::default()).await
+    }
+
+    /// A session that has just begun, under those circumstances.
+    pub(crate) async fn start_with(
+        disk: Arc<Disk>,
+        policy: Policy,
+        handlers: Vec<HandlerRule>,
+        clock: ClockState,
+    ) -> Self {
+        let clock = watch::Sender::new(clock);
         let wallet = Arc::new(Wallet::default());
         let (link, events, hub) = link(Arc::clone(&disk));
         let ports = Ports {
@@ -58,12 +73,13 @@ impl Rig {
             events,
             credentials: Arc::clone(&wallet) as Arc<dyn CredentialSource>,
             store: Arc::clone(&disk) as Arc<dyn TwinStore>,
-            governor: Governor::new(Duration::ZERO),
+            governor: Governor::new(policy, 7),
+            clock: clock.subscribe(),
         };
-        let (handle, seat) = Seat::open(config(), ports).await;
+        let (handle, seat) = Seat::open(SessionConfig { handlers, ..config() }, ports).await;
         let stop = watch::Sender::new(false);
         let task = run(&seat, &stop);
-        Self { handle, hub, disk, wallet, seat, stop, task }
+        Self { handle, hub, disk, wallet, clock, seat, stop, task }
     }
 
     /// Waits for the task's end.
@@ -150,7 +166,13 @@ fn config() -> SessionConfig {
             plug_and_play: false,
             seed: 7,
         },
+        handlers: Vec::new(),
     }
+}
+
+/// A budget that holds nobody up.
+pub(crate) fn policy() -> Policy {
+    Policy::boundless(Duration::from_secs(1))
 }
 
 /// What the session asked of its link.
@@ -372,6 +394,11 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// A disk with something on it.
+    pub(crate) fn holding(twin: StoredTwin) -> Self {
+        Self { content: Mutex::new(Some(twin)), ..Self::default() }
+    }
+
     pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         self.changed.notify_all();
@@ -411,9 +438,9 @@ impl Disk {
 }
 
 impl TwinStore for Disk {
-    fn load(&self) -> Result<Option<StoredTwin>, StoreError> {
+    fn load(&self) -> Result<Loaded, StoreError> {
         self.ready()?;
-        Ok(self.content())
+        Ok(Loaded { twin: self.content(), damage: None })
     }
 
     fn save(&self, twin: &StoredTwin) -> Result<u64, StoreError> {

@@ -7,6 +7,8 @@ use modtwin_api::{HubReason, ModuleStatus, Status};
 use super::words::span;
 use crate::failure::one_line;
 
+/// What the daemon says for a handler whose time was up.
+const SILENT: u16 = 504;
 /// How many names are spelled out where several modules have the same trouble.
 const NAMES: usize = 4;
 
@@ -30,7 +32,7 @@ struct Trouble {
 /// All troubles of the daemon, those of the whole of it first; the same trouble of several modules
 /// is told once.
 pub(super) fn all(status: &Status, now: SystemTime) -> Vec<Advice> {
-    let mut advice: Vec<Advice> = storage(status).into_iter().collect();
+    let mut advice: Vec<Advice> = storage(status).into_iter().chain(clock(status)).collect();
     let mut troubles: Vec<Trouble> = Vec::new();
     for module in &status.modules {
         for (what, next) in of_module(status, module, now) {
@@ -64,6 +66,27 @@ fn storage(status: &Status) -> Option<Advice> {
     })
 }
 
+fn clock(status: &Status) -> Option<Advice> {
+    let problem = status.clock.as_ref()?.problem.as_deref()?;
+    Some(Advice {
+        what: one_line(&format!("clock: {problem}")),
+        next: Some("set it: timedatectl; no connection is attempted until then".to_owned()),
+    })
+}
+
+/// Which sections are nearly full.
+fn nearly_full(module: &ModuleStatus) -> impl Iterator<Item = (String, Option<String>)> {
+    let sections = module
+        .sizes
+        .into_iter()
+        .flat_map(|sizes| [("desired", sizes.desired, sizes), ("reported", sizes.reported, sizes)]);
+    sections.filter(|(_, bytes, sizes)| *bytes >= sizes.warn_at).map(|(section, bytes, sizes)| {
+        let limit = sizes.limit;
+        let what = format!("{section} has {bytes} of {limit} bytes: the hub will refuse more");
+        (what, Some(format!("shorten or delete some of what is {section}")))
+    })
+}
+
 /// The troubles of a module: what happened, and what to do.
 fn of_module(
     status: &Status,
@@ -72,7 +95,10 @@ fn of_module(
 ) -> Vec<(String, Option<String>)> {
     let mut found = Vec::new();
     let hub = &module.hub;
-    let told = !matches!(hub.reason, HubReason::Ok | HubReason::Starting | HubReason::Stopping);
+    // What the whole daemon waits for is told once.
+    let is_clock = hub.reason == HubReason::Clock && hub.detail.as_deref() == held(status);
+    let told = !is_clock
+        && !matches!(hub.reason, HubReason::Ok | HubReason::Starting | HubReason::Stopping);
     if told {
         let reason = hub.reason;
         let what = match hub.detail.as_deref().or(module.problem.as_deref()) {
@@ -103,6 +129,7 @@ fn of_module(
             Some("report a value that the hub takes, or null".to_owned()),
         ));
     }
+    found.extend(nearly_full(module));
     found.extend(module.handlers.iter().filter_map(refusal));
     found
 }
@@ -116,10 +143,20 @@ fn ending(module: &ModuleStatus, device: &str) -> Option<(String, Option<String>
     Some((format!("its certificate ends in {days} {noun}"), next))
 }
 
+/// Why no connection is attempted, where the clock is the reason.
+fn held(status: &Status) -> Option<&str> {
+    status.clock.as_ref().and_then(|clock| clock.problem.as_deref())
+}
+
 /// What a handler refused, if it did so last.
 fn refusal(handler: &modtwin_api::HandlerStatus) -> Option<(String, Option<String>)> {
     let status = handler.status.filter(|status| *status >= 400)?;
     let words = handler.description.as_deref().unwrap_or("it gave no reason");
+    if status == SILENT {
+        let what = format!("handler {} kept silent ({status}): {words}", handler.name);
+        let next = "see whether it runs: a late acknowledgement still counts";
+        return Some((one_line(&what), Some(next.to_owned())));
+    }
     let what = format!("handler {} refused a version ({status}): {words}", handler.name);
     Some((one_line(&what), Some("mend the desired properties or the handler".to_owned())))
 }

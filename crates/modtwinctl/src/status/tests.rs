@@ -3,8 +3,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use modtwin_api::{
-    CredentialKind, CredentialStatus, HandlerStatus, HubReason, HubStatus, ModuleStatus,
-    PendingStatus, Quarantined, StorageStatus, Timestamp,
+    BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, HubReason,
+    HubStatus, ModuleStatus, PendingStatus, Quarantined, SizeStatus, StorageStatus, Timestamp,
 };
 
 use super::*;
@@ -20,6 +20,7 @@ fn ago(seconds: u64) -> Timestamp {
 fn handler(name: &str, applied: Option<u64>, status: u16) -> HandlerStatus {
     HandlerStatus {
         name: name.to_owned(),
+        desired_version: None,
         applied_version: applied,
         status: Some(status),
         description: None,
@@ -38,6 +39,7 @@ fn module(name: &str, state: HubState, reason: HubReason) -> ModuleStatus {
         as_of: Some(ago(3)),
         pending: PendingStatus::default(),
         quarantined: Vec::new(),
+        sizes: None,
         handlers: Vec::new(),
         credential: None,
         reconnects: 0,
@@ -58,7 +60,11 @@ fn status(modules: Vec<ModuleStatus>) -> Status {
             directory: "/var/lib/modtwin".to_owned(),
             writable: true,
             problem: None,
+            writes: None,
+            bytes_written: None,
         },
+        clock: None,
+        budget: None,
         modules,
     }
 }
@@ -95,6 +101,10 @@ MODULE      STATE         REASON              SINCE  DESIRED  APPLIED  PENDING
 thermostat  connected     ok                  3h 4m        7        6   2 keys
 meter       disconnected  network             3h 4m        7        -        -
 camera      disabled      expired_credential  3h 4m        -        -    1 key
+
+HANDLER  MODULE      DESIRED  APPLIED  LAST WORD           WATCHES
+hvac     thermostat        7        6  500 refused 5s ago  yes
+fan      thermostat        7        7  200 applied 5s ago  yes
 
 Problems
   thermostat: the hub refused reported key `big` (400): too long
@@ -133,6 +143,9 @@ fn no_line_is_wider_than_80_columns() {
             long.hub.detail = Some(format!("{} {}", "word ".repeat(40), "x".repeat(300)));
             long.desired_version = Some(9_999_999);
             long.pending.keys = 99;
+            let mut handler = handler(&"h".repeat(90), Some(9_999_999), 504);
+            handler.desired_version = Some(9_999_999);
+            long.handlers.push(handler);
             modules.push(long);
         }
     }
@@ -144,6 +157,46 @@ fn no_line_is_wider_than_80_columns() {
     for line in page(&status, now(), false).lines() {
         assert!(line.chars().count() <= WIDTH, "{} columns: {line}", line.chars().count());
     }
+}
+
+#[test]
+fn clock_disk_budget_sizes_and_silence_are_told() {
+    let mut full = module("full", HubState::Disconnected, HubReason::Clock);
+    full.hub.detail = Some("the clock says 1970".to_owned());
+    let sizes = SizeStatus { desired: 5, reported: 30_000, limit: 32_768, warn_at: 26_215 };
+    full.sizes = Some(sizes);
+    let mut silent = handler("hvac", None, 504);
+    silent.desired_version = Some(6);
+    silent.description = Some("no acknowledgement of version 6 within 30 s".to_owned());
+    let mut new = handler("new", None, 0);
+    (new.status, new.at, new.watching) = (None, None, false);
+    full.handlers = vec![silent, new];
+    let mut status = status(vec![full]);
+    let problem = Some("the clock says 1970".to_owned());
+    status.clock = Some(ClockStatus { trusted: false, problem });
+    status.budget = Some(BudgetStatus { operations_per_second: 20, percent: 50 });
+    (status.storage.writes, status.storage.bytes_written) = (Some(12), Some(34_567));
+    let page = page(&status, now(), false);
+    let expected = "\
+clock WRONG, storage ok (12 writes, 34 kB), slowed to 50 % of 20/s by the hub
+
+MODULE  STATE         REASON  SINCE  DESIRED  APPLIED  PENDING
+full    disconnected  clock   3h 4m        7        -        -
+
+HANDLER  MODULE  DESIRED  APPLIED  LAST WORD          WATCHES
+hvac     full          6        -  504 silent 5s ago  yes
+new      full          7        -  none yet           no
+
+Problems
+  clock: the clock says 1970
+    -> set it: timedatectl; no connection is attempted until then
+  full: reported has 30000 of 32768 bytes: the hub will refuse more
+    -> shorten or delete some of what is reported
+  full: handler hvac kept silent (504): no acknowledgement of version 6 within
+    30 s
+    -> see whether it runs: a late acknowledgement still counts
+";
+    assert!(page.ends_with(expected), "{page}");
 }
 
 #[test]

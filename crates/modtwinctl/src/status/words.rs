@@ -16,6 +16,15 @@ pub(super) fn span(since: SystemTime, now: SystemTime) -> String {
     }
 }
 
+/// A number of bytes as a person says it.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
 /// `text` in at most `width` columns; what is too long loses its middle, because names differ at
 /// their ends.
 pub(super) fn shortened(text: &str, width: usize) -> String {
@@ -77,6 +86,12 @@ mod tests {
         assert_eq!(say(90_000), "1d 1h");
         assert_eq!(say(100 * 86_400), "100d");
         assert_eq!(span(UNIX_EPOCH + Duration::from_secs(1), UNIX_EPOCH), "0s");
+    }
+
+    #[test]
+    fn a_size_has_at_most_four_digits() {
+        assert_eq!([size(0), size(9_999), size(10_000)], ["0 B", "9999 B", "10 kB"]);
+        assert_eq!([size(9_999_999), size(10_000_000)], ["9999 kB", "10 MB"]);
     }
 
     #[test]

@@ -28,5 +28,5 @@ mod transport;
 mod unit;
 mod watch;
 
-pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadReply};
+pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
 pub use server::{Limits, LocalApi};

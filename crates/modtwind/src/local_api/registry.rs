@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use modtwin_api::ReloadOutcome;
 use modtwin_config::Module;
 use modtwin_core::ids::ModuleId;
+use modtwin_session::clock::ClockReceiver;
+use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
 use tokio::sync::{oneshot, watch};
 
@@ -31,6 +33,19 @@ pub struct Registry {
     pub daemon_uid: u32,
     /// What does not change while the daemon runs.
     pub facts: Arc<Facts>,
+    /// What all sessions share.
+    pub shared: Shared,
+}
+
+/// What all sessions share.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The budget of connects and operations.
+    pub governor: Governor,
+    /// Whether the wall clock can be right.
+    pub clock: ClockReceiver,
+    /// How many operations a second the config allows.
+    pub operations_per_second: u32,
 }
 
 impl Registry {
@@ -87,6 +102,19 @@ pub enum AdminCommand {
 }
 
 #[cfg(test)]
+impl Shared {
+    /// A budget that holds nobody up and a clock that nobody doubts.
+    pub(crate) fn scripted() -> Self {
+        let policy = modtwin_core::governor::Policy::boundless(std::time::Duration::from_secs(1));
+        Self {
+            governor: Governor::new(policy, 7),
+            clock: modtwin_session::clock::trusted(),
+            operations_per_second: 20,
+        }
+    }
+}
+
+#[cfg(test)]
 impl Registry {
     /// A registry without modules, of a daemon that runs as user 990 with admin group 991.
     pub(crate) fn scripted() -> Self {
@@ -107,6 +135,7 @@ impl Registry {
                 hub_hostname: "contoso.azure-devices.net".to_owned(),
                 device_id: "device01".to_owned(),
             }),
+            shared: Shared::scripted(),
         }
     }
 }

@@ -68,6 +68,16 @@ impl Scope {
         }
     }
 
+    /// Whether something under the top-level `key` is in it.
+    pub(crate) fn meets(&self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Under(pointers) => {
+                pointers.iter().any(|pointer| pointer.keys().first().is_some_and(|it| it == key))
+            }
+        }
+    }
+
     /// The first place outside of it that `patch` writes.
     pub(crate) fn first_outside(&self, patch: &Document) -> Option<Pointer> {
         match self {
@@ -133,6 +143,12 @@ mod tests {
         let cut = scope(&["/a/b", "/x"]).of(document).into_owned();
         assert_eq!(serde_json::Value::Object(cut), json!({"a": {"b": 1}}));
         assert!(scope(&[]).of(document).is_empty());
+    }
+
+    #[test]
+    fn a_key_is_met_by_what_is_under_it() {
+        assert!(scope(&["/a/b", "/c"]).meets("a") && Scope::All.meets("a"));
+        assert!(!scope(&["/a/b", "/c"]).meets("b") && !scope(&[]).meets("a"));
     }
 
     #[test]

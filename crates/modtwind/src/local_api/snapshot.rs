@@ -1,6 +1,6 @@
 //! `GET /v1/modules/{m}`: the twin at one moment, as far as the peer may see it.
 //!
-//! Desired is restricted to what the peer may watch, reported and pending to what it may report,
+//! Desired is restricted to what the peer may watch, reported, pending and quarantined to what it may report,
 //! acknowledgements to its own.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use modtwin_session::view::ModuleView;
 
 use super::answer::{Body, Outcome, empty, json};
 use super::connection::Caller;
-use super::conversion::{applied, hub_status, revision};
+use super::conversion::{applied, hub_status, quarantined, revision};
 use super::rights::Access;
 
 /// Answers the snapshot, or 304 where the client has that revision of desired already.
@@ -41,6 +41,12 @@ fn snapshot(view: &ModuleView, access: Access<'_>) -> Snapshot {
         reported: reported.map(|section| report.of(&section.document).into_owned()),
         reported_version: reported.map(|section| section.version),
         pending: report.of(&view.pending).into_owned(),
+        quarantined: view
+            .quarantined
+            .iter()
+            .filter(|one| report.meets(&one.key))
+            .map(quarantined)
+            .collect(),
         applied: view
             .applied
             .iter()

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use hyper::{Response, StatusCode};
 use modtwin_api::{
-    CredentialKind, CredentialStatus, HandlerStatus, Health, HubReason, HubState, HubStatus,
-    ModuleStatus, PendingStatus, Status, StorageStatus,
+    BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, Health, HubReason,
+    HubState, HubStatus, ModuleStatus, PendingStatus, SizeStatus, Status, StorageStatus,
 };
 use modtwin_config::Credential;
+use modtwin_core::limits::{MAX_SECTION_BYTES, NEARLY_FULL_PERCENT};
 use modtwin_session::view::ModuleView;
 
 use super::answer::{Body, Outcome, encode, json};
@@ -32,7 +33,10 @@ pub(crate) fn health(caller: &Arc<Caller>) -> Response<Body> {
     let healthy = registry.has_changed().is_ok();
     let registry = registry.borrow();
     let problem = if healthy {
-        storage_problem(&registry)
+        let clock = registry.shared.clock.borrow().held.clone();
+        let damage =
+            || registry.modules.iter().find_map(|entry| entry.handle.view().damage.clone());
+        storage_problem(&registry).or(clock).or_else(damage)
     } else {
         Some("the supervisor has ended; restart the daemon".to_owned())
     };
@@ -43,6 +47,8 @@ pub(crate) fn health(caller: &Arc<Caller>) -> Response<Body> {
 fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) -> Status {
     let facts = &registry.facts;
     let problem = storage_problem(registry);
+    let written = || registry.modules.iter().map(|entry| entry.handle.written());
+    let held = registry.shared.clock.borrow().held.clone();
     let served = registry.modules.iter().map(|entry| module(registry, entry, watchers, now));
     let unserved = registry
         .problems
@@ -61,7 +67,14 @@ fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) -> Status {
             directory: facts.state_directory.display().to_string(),
             writable: problem.is_none(),
             problem,
+            writes: Some(written().map(|written| written.writes).sum()),
+            bytes_written: Some(written().map(|written| written.bytes).sum()),
         },
+        clock: Some(ClockStatus { trusted: held.is_none(), problem: held }),
+        budget: Some(BudgetStatus {
+            operations_per_second: registry.shared.operations_per_second,
+            percent: registry.shared.governor.rate_percent(),
+        }),
         modules: served.chain(unserved).collect(),
     }
 }
@@ -91,7 +104,13 @@ fn module(
         handlers: handlers(entry, &view, watchers),
         credential: Some(credential(entry, &view, now)),
         reconnects: view.connects.saturating_sub(1),
-        problem: problems.or_else(|| view.storage_problem.clone()),
+        sizes: Some(SizeStatus {
+            desired: view.sizes.desired,
+            reported: view.sizes.reported,
+            limit: MAX_SECTION_BYTES,
+            warn_at: (MAX_SECTION_BYTES * NEARLY_FULL_PERCENT).div_ceil(100),
+        }),
+        problem: problems.or_else(|| view.storage_problem.clone()).or_else(|| view.damage.clone()),
     }
 }
 
@@ -112,6 +131,7 @@ fn unserved(name: &str, problems: &[String], since: SystemTime) -> ModuleStatus 
         as_of: None,
         pending: PendingStatus::default(),
         quarantined: Vec::new(),
+        sizes: None,
         handlers: Vec::new(),
         credential: None,
         reconnects: 0,
@@ -140,8 +160,10 @@ fn handlers(entry: &Entry, view: &ModuleView, watchers: &Watchers) -> Vec<Handle
         .map(|name| {
             let said = view.applied.iter().find(|applied| applied.handler == name);
             let applied = said.filter(|said| (200..=299).contains(&said.status));
+            let expected = view.expected.iter().find(|expected| expected.handler == name);
             HandlerStatus {
                 name: name.to_owned(),
+                desired_version: expected.map(|expected| expected.version),
                 applied_version: applied.map(|said| said.version),
                 status: said.map(|said| said.status),
                 description: said.and_then(|said| said.description.clone()),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use modtwind::local_api::{AdminCommand, Facts, Limits, LocalApi, Registry, socket};
+use modtwin_core::governor::Policy;
+use modtwin_session::governor::Governor;
+use modtwind::local_api::{AdminCommand, Facts, Limits, LocalApi, Registry, Shared, socket};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +87,11 @@ pub(crate) fn registry() -> Registry {
             hub_hostname: "contoso.azure-devices.net".to_owned(),
             device_id: "device01".to_owned(),
         }),
+        shared: Shared {
+            governor: Governor::new(Policy::boundless(Duration::from_secs(1)), 7),
+            clock: modtwin_session::clock::trusted(),
+            operations_per_second: 20,
+        },
     }
 }
 

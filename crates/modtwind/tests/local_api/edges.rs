@@ -35,7 +35,12 @@ async fn status_shows_the_daemon_and_modules_too_broken_to_serve() {
     let daemon = Daemon::start().await;
     let status = daemon.get("/v1/status").await.json();
     assert_eq!(status["device_id"], "device01");
-    assert_eq!(status["storage"], json!({"directory": "/var/lib/modtwin", "writable": true}));
+    let directory = "/var/lib/modtwin";
+    let storage =
+        json!({"directory": directory, "writable": true, "writes": 0, "bytes_written": 0});
+    assert_eq!(status["storage"], storage);
+    assert_eq!(status["clock"], json!({"trusted": true}));
+    assert_eq!(status["budget"], json!({"operations_per_second": 20, "percent": 100}));
     let broken = &status["modules"][0];
     assert_eq!(broken["module"], "broken");
     assert_eq!(

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use modtwin_config::{Acknowledge, FileRef, Handler, Module, Principal};
 use modtwin_core::document::Pointer;
+use modtwin_core::governor::Policy;
 use modtwin_core::ids::{DeviceId, ModuleId};
 use modtwin_core::session::Settings;
 use modtwin_core::status::Fault;
@@ -13,7 +14,9 @@ use modtwin_session::credential::{Credential, CredentialSource};
 use modtwin_session::governor::Governor;
 use modtwin_session::link::{ConnectRequest, Epoch, HubLink, LinkEvents, LinkStatus};
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
-use modtwin_session::store::{STORED_FORMAT, StoreError, StoredSection, StoredTwin, TwinStore};
+use modtwin_session::store::{
+    Loaded, STORED_FORMAT, StoreError, StoredSection, StoredTwin, TwinStore,
+};
 use modtwind::local_api::Entry;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -44,7 +47,8 @@ impl Running {
             events: LinkEvents { status, messages },
             credentials: Arc::new(Fixed),
             store: Arc::clone(&store) as Arc<dyn TwinStore>,
-            governor: Governor::new(Duration::ZERO),
+            clock: modtwin_session::clock::trusted(),
+            governor: Governor::new(Policy::boundless(Duration::from_secs(1)), 7),
         };
         let (handle, seat) = Seat::open(config(id), ports).await;
         let (stop, stopped) = watch::channel(false);
@@ -108,6 +112,7 @@ fn config(id: &str) -> SessionConfig {
             plug_and_play: false,
             seed: 1,
         },
+        handlers: Vec::new(),
     }
 }
 
@@ -155,6 +160,7 @@ impl Memory {
             quarantined: Vec::new(),
             sequence: 0,
             acknowledged: Vec::new(),
+            expected: Vec::new(),
             as_of_ms: Some(1_795_428_000_000),
         });
         Self { twin: Mutex::new(twin), full: AtomicBool::new(false) }
@@ -171,8 +177,9 @@ fn section(version: u64, value: Value) -> StoredSection {
 }
 
 impl TwinStore for Memory {
-    fn load(&self) -> Result<Option<StoredTwin>, StoreError> {
-        Ok(self.twin.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    fn load(&self) -> Result<Loaded, StoreError> {
+        let twin = self.twin.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Loaded { twin, damage: None })
     }
 
     fn save(&self, twin: &StoredTwin) -> Result<u64, StoreError> {

@@ -1,14 +1,12 @@
 //! Promise 4: what was answered as stored survives `kill -9` and reaches the hub; one refused key
 //! never blocks the rest.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use modtwin_api::{HubState, ProblemKind};
 use modtwin_client::Wait;
 use modtwin_testkit::patience::{LONG, Look, until};
-use modtwin_testkit::stage::{Stage, module, object};
+use modtwin_testkit::stage::{Stage, object};
 use serde_json::{Map, Value, json};
 
 use crate::{MODTWIND, Story};
@@ -36,17 +34,6 @@ async fn a_report_killed_between_stored_and_the_hubs_answer_arrives() -> Story {
             })
             .await?;
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_report_whose_answer_is_lost_is_settled_without_a_restart() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
-    stage.fault("lose-response", M, json!({"count": 1})).await?;
-    let wait = Wait::Hub { timeout: Duration::from_secs(30) };
-    let patch = object(json!({"once": true}))?;
-    stage.client().report(M, &patch, wait).await?;
-    assert_eq!(stage.at_hub(M, "reported").await?, json!({"once": true}));
     Ok(())
 }
 
@@ -136,165 +123,6 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn a_key_that_the_hub_refuses_is_set_aside_and_the_rest_arrives() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
-    // The hub's section is nearly full, and the daemon comes not to know: its state is lost while
-    // the hub is away. So it takes a report that the hub can't.
-    let text = "x".repeat(4000);
-    let filler: Map<String, Value> = (0..7).map(|n| (format!("filler{n}"), json!(text))).collect();
-    stage.report(M, Value::Object(filler)).await?;
-    stage.wait_reported(M, |found| found["filler6"].is_string()).await?;
-    stage.kill_daemon()?;
-    stage.hub.kill()?;
-    std::fs::remove_dir_all(stage.gateway.folder().join("state"))?;
-    stage.start_daemon().await?;
-
-    let client = stage.client();
-    let poison = object(json!({"big1": text, "big2": text, "good": 1}))?;
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        let wait = Wait::Hub { timeout: Duration::from_secs(40) };
-        async move { client.report(M, &poison, wait).await }
-    });
-    stage
-        .gateway
-        .wait_for("the report to be stored", |status| status.modules[0].pending.keys == 3)
-        .await?;
-    stage.report(M, json!({"other": 2})).await?;
-    stage.hub.restart().await?;
-    stage.service = stage.hub.service()?;
-
-    let refused = waiting.await?.unwrap_err();
-    assert_eq!(refused.problem_kind(), Some(ProblemKind::RejectedByHub), "{refused}");
-    let modtwin_client::ClientError::Problem(problem) = &refused else { panic!("{refused}") };
-    assert_eq!((problem.status, problem.hub_status), (422, Some(413)), "{problem:?}");
-    stage.wait_reported(M, |found| found["good"] == 1 && found["other"] == 2).await?;
-    let status = stage
-        .gateway
-        .wait_for("nothing pending", |status| status.modules[0].pending.keys == 0)
-        .await?;
-    let quarantined = &module(&status, M)?.quarantined;
-    assert!(!quarantined.is_empty() && quarantined.iter().all(|it| it.key.starts_with("big")));
-    assert!(stage.gateway.log_text().contains("quarantined"));
-    // Reports go on, and a better value of the same key is taken.
-    let key = quarantined[0].key.clone();
-    let wait = Wait::Hub { timeout: Duration::from_secs(20) };
-    client.report(M, &object(json!({ key.clone(): "small" }))?, wait).await?;
-    assert_eq!(stage.at_hub(M, "reported").await?[&key], json!("small"));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_damaged_state_file_is_kept_aside_and_the_twin_fetched_anew() -> Story {
-    let mut stage = Stage::start(MODTWIND, 2).await?;
-    stage.change(M, json!({"n": 1})).await?;
-    let mut spectator = stage.watch(M).await?;
-    spectator
-        .wait("the change", |seen| seen.desired.as_ref().is_some_and(|it| it.contains_key("n")))
-        .await?;
-    stage.kill_daemon()?;
-    let folder = stage.gateway.folder().join("state").join(M);
-    for damage in [&b"{\"format\":1,\"gener"[..], b"", b"\xff\x00\x80"] {
-        std::fs::write(folder.join("twin.json"), damage)?;
-        stage.start_daemon().await?;
-        stage.gateway.wait_connected(2).await?;
-        assert_eq!(stage.client().snapshot(M).await?.desired, Some(object(json!({"n": 1}))?));
-        stage.kill_daemon()?;
-    }
-    let kept = std::fs::read_dir(&folder)?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().to_string_lossy().contains("damaged"))
-        .count();
-    assert_eq!(kept, 3);
-    Ok(())
-}
-
-/// A small file system of its own; gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None where this process may not mount.
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).ok()?;
-        let options = ["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"];
-        let mounted = Command::new("mount").args(options).arg(at).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
-    }
-
-    fn remount(&self, mode: &str) {
-        let option = format!("remount,{mode},size=256k");
-        assert!(
-            Command::new("mount").args(["-o", &option]).arg(&self.0).status().unwrap().success()
-        );
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a daemon that is being killed may hold a file for a moment.
-        let _unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test]
-async fn a_disk_that_is_full_or_read_only_refuses_reports_and_nothing_else() -> Story {
-    let mut stage = Stage::build(MODTWIND, 2).await?;
-    let Some(disk) = SmallDisk::mount(&stage.gateway.folder().join("state")) else {
-        println!("skipped: this process may not mount a small file system (not root)");
-        return Ok(());
-    };
-    stage.change(M, json!({"n": 1})).await?;
-    stage.start_daemon().await?;
-    stage.gateway.wait_connected(2).await?;
-    stage.report(M, json!({"before": true})).await?;
-    stage.wait_reported(M, |found| found["before"] == true).await?;
-
-    let filler = disk.0.join("filler");
-    for trouble in ["full", "read-only"] {
-        if trouble == "full" {
-            fill(&filler);
-        } else {
-            disk.remount("ro");
-        }
-        let refused = stage.report(M, json!({"refused": trouble})).await.unwrap_err();
-        let refused = refused.downcast::<modtwin_client::ClientError>()?;
-        assert_eq!(refused.problem_kind(), Some(ProblemKind::Storage), "{trouble}: {refused}");
-        let modtwin_client::ClientError::Problem(problem) = &refused else { panic!("{refused}") };
-        assert_eq!(problem.status, 507);
-        // Reads, watches and changes from the hub go on.
-        let version = stage.change(M, json!({"during": trouble})).await?;
-        let mut spectator = stage.watch(M).await?;
-        spectator.wait_version(version).await?;
-        let snapshot = stage.client().snapshot(M).await?;
-        assert!(!snapshot.stale && snapshot.pending.is_empty(), "{snapshot:?}");
-        let status = stage
-            .gateway
-            .wait_for("the status to say so", |status| !status.storage.writable)
-            .await?;
-        assert!(status.storage.problem.is_some());
-        if trouble == "full" {
-            std::fs::remove_file(&filler)?;
-        } else {
-            disk.remount("rw");
-        }
-        stage.report(M, json!({"after": trouble})).await?;
-        stage.wait_reported(M, |found| found["after"] == trouble).await?;
-        stage.gateway.wait_for("the status to recover", |status| status.storage.writable).await?;
-        assert_eq!(stage.at_hub(M, "reported").await?.get("refused"), None);
-    }
-    stage.kill_daemon()?;
-    drop(disk);
-    Ok(())
-}
-
-/// Writes until there is no room.
-fn fill(file: &Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(file).unwrap();
-    while file.write_all(&[0; 1024]).is_ok() {}
-}
-
-#[tokio::test]
 async fn acknowledgements_survive_a_kill() -> Story {
     let mut stage = Stage::start(MODTWIND, 1).await?;
     let version = stage.change(M, json!({"n": 1})).await?;
@@ -336,34 +164,6 @@ async fn offline_the_hubs_word_times_out_and_the_report_stays() -> Story {
     stage.hub.restart().await?;
     stage.service = stage.hub.service()?;
     stage.wait_reported(M, |found| found["late"] == 1).await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_no_single_patch_can_say_arrives_as_it_was_meant() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
-    stage.report(M, json!({"a": {"old": 1}, "list": [1, 2, 3], "text": "x"})).await?;
-    stage.wait_reported(M, |found| found["text"] == "x").await?;
-    stage.hub.kill()?;
-    // Deleted, then set anew: what was below must be gone.
-    for patch in [
-        json!({"a": null}),
-        json!({"a": {"new": 1}}),
-        json!({"list": {"not": "a list"}}),
-        json!({"list": [4]}),
-        json!({"text": {"deep": {"deeper": true}}}),
-        json!({"text": {"deep": null}}),
-        json!({"gone": {"never": "there"}}),
-        json!({"gone": null}),
-    ] {
-        stage.report(M, patch).await?;
-    }
-    stage.kill_daemon()?;
-    stage.start_daemon().await?;
-    stage.hub.restart().await?;
-    stage.service = stage.hub.service()?;
-    let expected = json!({"a": {"new": 1}, "list": [4], "text": {}});
-    stage.wait_reported(M, |found| *found == expected).await?;
     Ok(())
 }
 

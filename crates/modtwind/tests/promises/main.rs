@@ -8,6 +8,7 @@
     reason = "a test says by a panic that it failed, and in print what it skipped or measured"
 )]
 
+mod acknowledged;
 mod bounded;
 mod durable;
 mod fleet;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
-use modtwin_testkit::gateway::DEVICE;
 use modtwin_testkit::patience::LONG;
 use modtwin_testkit::stage::{Stage, object};
 use serde_json::{Value, json};
@@ -62,61 +61,6 @@ async fn a_gap_leads_to_a_fetch_on_the_same_connection() -> Story {
     converges(&mut stage, &mut spectator).await?;
     assert_eq!(stage.count(M, "twin_gets").await?, fetches + 1);
     assert_eq!(stage.count(M, "connects").await?, connects);
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_was_missed_during_an_outage_of_the_hub_is_caught_up() -> Story {
-    let mut stage = Stage::start(MODTWIND, 3).await?;
-    let mut spectator = stage.watch(M).await?;
-    stage.change(M, json!({"before": 1, "doomed": true})).await?;
-    stage.hub.kill()?;
-    stage
-        .gateway
-        .wait_for("every module to notice", |status| {
-            status.modules.iter().all(|module| module.hub.state != modtwin_api::HubState::Connected)
-        })
-        .await?;
-    let snapshot = stage.client().snapshot(M).await?;
-    assert!(snapshot.stale);
-    // The hub is back, but not for the gateway: its connections are cut at once.
-    stage.hub.restart().await?;
-    let refuse = json!({"kind": "refuse", "device": DEVICE, "code": 3});
-    stage.service = stage.hub.service()?;
-    stage.service.fault(refuse).await?;
-    for n in 0..10 {
-        stage.change(M, json!({"missed": n, "doomed": null, format!("k{n}"): n})).await?;
-    }
-    stage.service.clear_faults().await?;
-    stage.gateway.wait_connected(3).await?;
-    converges(&mut stage, &mut spectator).await
-}
-
-#[tokio::test]
-async fn a_twin_deleted_and_created_again_is_a_reset_of_a_higher_generation() -> Story {
-    let mut stage = Stage::start(MODTWIND, 1).await?;
-    let mut spectator = stage.watch(M).await?;
-    for n in 0..5 {
-        stage.change(M, json!({"n": n, "old": true})).await?;
-    }
-    converges(&mut stage, &mut spectator).await?;
-    let before = spectator.look(|seen| seen.revision()).unwrap();
-
-    stage.fault("recreate", M, json!({})).await?;
-    spectator.wait("the first reset", |seen| seen.resets == 1).await?;
-    converges(&mut stage, &mut spectator).await?;
-    let between = spectator.look(|seen| seen.revision()).unwrap();
-    assert!(between.generation > before.generation && between.version < before.version);
-
-    stage.change(M, json!({"second": "life"})).await?;
-    converges(&mut stage, &mut spectator).await?;
-    stage.service.delete_module(DEVICE, M).await?;
-    stage.service.create_module_by_authority(DEVICE, M).await?;
-    spectator.wait("the second reset", |seen| seen.resets == 2).await?;
-    stage.change(M, json!({"third": "life"})).await?;
-    converges(&mut stage, &mut spectator).await?;
-    let after = spectator.look(|seen| seen.revision()).unwrap();
-    assert!(after.generation > between.generation);
     Ok(())
 }
 

@@ -71,22 +71,6 @@ async fn a_hub_whose_certificate_nobody_vouches_for_is_shown_as_tls() -> Story {
 }
 
 #[tokio::test]
-async fn two_gateways_that_share_an_identity_are_told_so() -> Story {
-    let stage = Stage::start(MODTWIND, 1).await?;
-    let mut twin = Gateway::new(stage.hub.address())?;
-    let authority = stage.hub.authority()?;
-    twin.certify(M, &authority, KeyKind::EcP256, Validity::Good)?;
-    twin.add_module(M, &Gateway::certificate_lines(M));
-    let _second = twin.start(std::path::Path::new(MODTWIND)).await?;
-    let conflict = |status: &Status| status.modules[0].hub.reason == HubReason::IdentityConflict;
-    tokio::select! {
-        first = stage.gateway.wait_for("the first to suspect the second", conflict) => first?,
-        second = twin.wait_for("the second to suspect the first", conflict) => second?,
-    };
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_token_that_the_hub_calls_expired_is_replaced_by_a_new_one() -> Story {
     let mut stage = Stage::build(MODTWIND, 0).await?;
     let key = stage.service.create_module_by_key(DEVICE, M).await?;

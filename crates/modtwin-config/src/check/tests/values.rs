@@ -33,6 +33,22 @@ fn durations_have_a_unit_and_a_range() {
 }
 
 #[test]
+fn rates_are_whole_numbers_a_second() {
+    for (line, expected) in [
+        ("\"20\"", "expected a string with a rate, such as \"20/s\", found \"20\""),
+        ("\"x/s\"", "expected a string with a rate, such as \"20/s\", found \"x/s\""),
+        ("\"-1/s\"", "expected a string with a rate, such as \"20/s\", found \"-1/s\""),
+        ("\"0/s\"", "expected 1/s to 10000/s, found \"0/s\""),
+        ("\"10001/s\"", "expected 1/s to 10000/s, found \"10001/s\""),
+    ] {
+        let found = complaints_below_hub(&format!("operation-rate = {line}")).remove(0);
+        assert_eq!(found, format!("1: hub.operation-rate: {expected}"), "{line}");
+    }
+    let config = check(&format!("{HUB}operation-rate = \" 7 /s\"")).unwrap();
+    assert_eq!(config.hub.operations_per_second, 7);
+}
+
+#[test]
 fn choices_suggest_the_nearest() {
     assert_eq!(
         complaints_below_hub("transport = \"websockets\""),

@@ -35,6 +35,9 @@ fn view(generation: u64, desired: Option<(u64, Value)>) -> ModuleView {
         connects: 1,
         credential_expires: None,
         storage_problem: None,
+        damage: None,
+        expected: Arc::default(),
+        sizes: modtwin_session::view::Sizes::default(),
     }
 }
 

@@ -45,6 +45,9 @@ fn view(version: u64, desired: Value) -> Arc<ModuleView> {
         connects: 1,
         credential_expires: None,
         storage_problem: None,
+        damage: None,
+        expected: Arc::default(),
+        sizes: modtwin_session::view::Sizes::default(),
     })
 }
 
