@@ -35,7 +35,7 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 ];
 
 /// What runs on a developer's machine. No product crate links any of it.
-const DEVELOPMENT: [(&str, &[&str]); 6] = [
+const DEVELOPMENT: [(&str, &[&str]); 7] = [
     ("iothub-emulator", &[]),
     (
         "modtwin-testkit",
@@ -58,8 +58,20 @@ const DEVELOPMENT: [(&str, &[&str]); 6] = [
             "modtwin-testkit",
         ],
     ),
+    ("modtwin-sim", &["modtwin-core", "modtwin-wire"]),
     ("xtask", &[]),
-    ("modtwin-tests", &[]),
+    (
+        "modtwin-tests",
+        &[
+            "iothub-emulator",
+            "modtwin-api",
+            "modtwin-config",
+            "modtwin-core",
+            "modtwin-session",
+            "modtwin-wire",
+            "modtwind",
+        ],
+    ),
 ];
 
 /// Libraries that one product crate keeps to itself, so that replacing them stays possible.
@@ -142,8 +154,10 @@ fn every_crate_of_the_table_exists() {
 #[test]
 fn the_table_has_no_ring_and_no_long_chain() {
     let table = table();
+    // The tests stand on top of the whole product.
     let long: Vec<String> = table
         .keys()
+        .filter(|name| **name != "modtwin-tests")
         .map(|name| (name, chain(&table, name, &mut Vec::new())))
         .filter(|(_, length)| *length > LONGEST_CHAIN)
         .map(|(name, length)| {

@@ -88,6 +88,20 @@ impl Clock {
     }
 }
 
+/// Reads how far to shift the clock, in milliseconds: `10m`, `-1h`, `0s`.
+pub(crate) fn parse_shift(text: &str) -> Result<i64, String> {
+    let (sign, span) = match text.strip_prefix('-') {
+        Some(span) => (-1, span),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let span =
+        humantime::parse_duration(span).map_err(|error| format!("{error}, found `{text}`"))?;
+    let shift = i64::try_from(span.as_millis()).ok().filter(|shift| *shift <= LONGEST_SHIFT_MS);
+    Ok(sign * shift.ok_or("expected at most 50 years")?)
+}
+
+const LONGEST_SHIFT_MS: i64 = 50 * 366 * 86_400 * 1000;
+
 #[cfg(test)]
 mod tests {
     use super::{Clock, Moment};

@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::scenario::Scenario;
+use crate::throttle::Tier;
+
 /// Holds what an emulator is started with; [`Config::default`] is what the program does without arguments, except
 /// that both ports are free ones.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ pub struct Config {
     pub https_port: u16,
     /// Seed of everything random about faults.
     pub seed: u64,
+    /// The tier whose throttles and quotas hold; `None` throttles nothing.
+    pub tier: Option<Tier>,
+    /// What is to go wrong by itself, and when.
+    pub scenario: Scenario,
     /// Limits and times of the hub.
     pub rules: Rules,
 }
@@ -33,6 +40,8 @@ impl Default for Config {
             mqtt_port: 0,
             https_port: 0,
             seed: 0,
+            tier: None,
+            scenario: Scenario::default(),
             rules: Rules::default(),
         }
     }
@@ -55,6 +64,8 @@ pub struct Rules {
     pub thumbprint_needs_name: bool,
     /// Most direct methods waiting for one identity's answer.
     pub max_methods: usize,
+    /// Longest time that a request beyond its throttle waits for its turn; it is refused when it had to wait longer.
+    pub longest_shaping: Duration,
 }
 
 impl Default for Rules {
@@ -67,6 +78,7 @@ impl Default for Rules {
             token_grace: Duration::ZERO,
             thumbprint_needs_name: true,
             max_methods: 10,
+            longest_shaping: Duration::from_secs(10),
         }
     }
 }

@@ -8,7 +8,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -31,6 +31,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Takes a request apart.
+    pub(crate) fn new(method: Method, target: &Uri, headers: HeaderMap, body: Bytes) -> Self {
+        let segments = target.path().trim_start_matches('/').split('/');
+        let segments = segments.filter(|segment| !segment.is_empty());
+        let path = segments
+            .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+            .collect();
+        let query = target.query().unwrap_or_default().to_owned();
+        Self { method, path, query, headers, body }
+    }
+
     /// Gives a query parameter, percent-decoded.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         let mut pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
@@ -61,21 +72,17 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    let path =
-        parts.uri.path().trim_start_matches('/').split('/').filter(|segment| !segment.is_empty());
-    let path =
-        path.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
-    let (method, headers) = (parts.method, parts.headers);
     let Ok(body) = Limited::new(body, MOST_BODY_BYTES).collect().await else {
         let text = format!("The request body is larger than {MOST_BODY_BYTES} bytes or broke off.");
         let problem = Problem::new(problem::TOO_LARGE, text);
         return Ok(json(413, &problem.named_body(hub.clock.now())));
     };
-    let call = Call { method, path, query, headers, body: body.to_bytes() };
+    let call = Call::new(parts.method, &parts.uri, parts.headers, body.to_bytes());
     let is_control = matches!(call.path.as_slice(), [first, second, ..] if first == "emulator" && second == "v1");
     Ok(if is_control {
         control::answer(&hub, &call).await
+    } else if call.path.is_empty() && call.method == Method::GET {
+        control::page()
     } else {
         Box::pin(rest::answer(&hub, &call)).await
     })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::config::Rules;
 use crate::event::Events;
-use crate::fault::{Fault, Faults, Kind};
+use crate::fault::{Fault, Faults, Kind, Order};
 use crate::identity::{Identity, IdentityKey, Record};
 use crate::link::handle::{Command, Ending};
 use crate::method::Calls;
@@ -18,6 +19,7 @@ use crate::problem::{self, Problem};
 use crate::registry::{Registry, no_module};
 use crate::stats::Stats;
 use crate::store::Store;
+use crate::throttle::{Meter, Throttle, Verdict};
 use crate::twin::{self, ServiceWrite};
 
 /// Holds everything that the hub's parts share.
@@ -32,6 +34,7 @@ pub(crate) struct Hub {
     pub(crate) faults: Faults,
     pub(crate) events: Events,
     pub(crate) stats: Stats,
+    pub(crate) throttle: Throttle,
     pub(crate) calls: Calls,
     pub(crate) link_ids: AtomicU64,
     /// Turns true once, when the emulator ends.
@@ -64,6 +67,7 @@ impl Hub {
             let text = "Precondition failed: the twin was changed since its etag was read.";
             return Err(Problem::new(problem::PRECONDITION_FAILED, text));
         }
+        let tags = write.tags.clone();
         let twin = &mut state.record.twin;
         let written = match mode {
             Mode::Patch => twin.patch(write, now)?,
@@ -81,8 +85,9 @@ impl Hub {
                 let body = twin::notification(patch, version).into();
                 link.send(Command::Desired { body, version, after });
             }
-        } else {
-            self.events.tell("tags", Some(&identity.key), || json!({}));
+        }
+        if let Some(tags) = tags {
+            self.events.tell("tags", Some(&identity.key), || json!({ "patch": tags }));
         }
         Ok((state.twin_view(), after))
     }
@@ -117,8 +122,56 @@ impl Hub {
         Some(number)
     }
 
+    /// Puts a fault in force, carries out what it does at once, and gives the number to wait for.
+    pub(crate) fn order(self: &Arc<Self>, order: Order) -> (Arc<Fault>, u64) {
+        let fault = self.faults.add(order);
+        let detail = || json!({ "kind": fault.kind.name(), "id": fault.id });
+        self.events.tell("fault-set", fault.target().as_ref(), detail);
+        let number = self.begin(&fault);
+        if fault.has_time() {
+            let (hub, fault) = (Arc::clone(self), Arc::clone(&fault));
+            // Ends by itself: with the fault or with the emulator.
+            tokio::spawn(async move { hub.watch(&fault).await });
+        }
+        (fault, number)
+    }
+
+    /// Tells when a fault's time is up.
+    async fn watch(&self, fault: &Fault) {
+        let mut stop = self.stop.clone();
+        let runs_out = tokio::select! {
+            () = stopped(&mut stop) => false,
+            runs_out = self.faults.runs_out(fault) => runs_out,
+        };
+        if runs_out {
+            self.tell_end(fault);
+        }
+    }
+
+    fn tell_end(&self, fault: &Fault) {
+        let detail = || json!({ "kind": fault.kind.name(), "id": fault.id });
+        self.events.tell("fault-ended", fault.target().as_ref(), detail);
+    }
+
+    /// Ends all faults, or the one with this id, and gives how many.
+    pub(crate) fn end_faults(&self, id: Option<u64>) -> usize {
+        let ended = self.faults.end(id);
+        for fault in &ended {
+            self.tell_end(fault);
+        }
+        ended.len()
+    }
+
+    /// Shifts the hub's clock and gives the time that it then has.
+    pub(crate) fn shift_clock(&self, shift_ms: i64) -> Value {
+        self.clock.set_shift(shift_ms);
+        let body = json!({ "shift_ms": shift_ms, "now": self.clock.now().rfc3339() });
+        self.events.tell("clock", None, || body.clone());
+        body
+    }
+
     /// Carries out what a new fault does at once and gives the number to wait for.
-    pub(crate) fn begin(&self, fault: &Arc<Fault>) -> u64 {
+    fn begin(&self, fault: &Arc<Fault>) -> u64 {
         let mut number = 0;
         for identity in self.registry.all().iter().filter(|identity| fault.covers(&identity.key)) {
             match fault.kind {
@@ -161,6 +214,50 @@ impl Hub {
     /// Tells of a fault that strikes.
     pub(crate) fn tell_fault(&self, fault: &Fault, key: Option<&IdentityKey>) {
         self.events.tell("fault", key, || json!({ "kind": fault.kind.name(), "id": fault.id }));
+    }
+
+    /// Takes `amount` units of a meter and gives how long the request is to wait for its turn; tells of what does not
+    /// pass at once.
+    pub(crate) fn meter(
+        &self,
+        meter: Meter,
+        amount: u32,
+        key: Option<&IdentityKey>,
+    ) -> Result<Duration, Problem> {
+        let name = meter.name();
+        match self.throttle.take(meter, amount) {
+            Verdict::Pass => Ok(Duration::ZERO),
+            Verdict::Wait(wait) => {
+                let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                self.events.tell("shaped", key, || json!({ "meter": name, "ms": ms }));
+                Ok(wait)
+            }
+            Verdict::Refuse => {
+                self.events.tell("throttled", key, || json!({ "meter": name }));
+                let text = format!(
+                    "The request has been throttled. Wait 10 seconds and try again. Operation type: {name}"
+                );
+                Err(Problem::new(problem::THROTTLING_TIMEOUT, text))
+            }
+        }
+    }
+
+    /// Counts a message of so many bytes towards the day's quota, and refuses it when the quota is spent.
+    pub(crate) fn spend(&self, bytes: usize, key: Option<&IdentityKey>) -> Result<(), Problem> {
+        if self.throttle.count(bytes, self.clock.now()) {
+            return Ok(());
+        }
+        self.events.tell("quota-spent", key, || json!({ "bytes": bytes }));
+        let text = "Total number of messages on IotHub exceeded the allocated quota.";
+        Err(Problem::new(problem::QUOTA_EXCEEDED, text))
+    }
+
+    /// Counts an answer towards the day's quota; without a tier its size is not looked at.
+    pub(crate) fn spend_json(&self, body: Option<&Value>) -> Result<(), Problem> {
+        match body {
+            Some(body) if self.throttle.is_on() => self.spend(body.to_string().len(), None),
+            _ => Ok(()),
+        }
     }
 
     /// Looks for a fault that hits, takes a strike off it and tells of it.

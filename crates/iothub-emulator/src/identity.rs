@@ -219,7 +219,11 @@ impl State {
         view.extend(members.map(|(name, value)| (name.to_owned(), value)));
         match &record.key.module {
             Some(module) => view.insert("moduleId".to_owned(), json!(module)),
-            None => view.insert("capabilities".to_owned(), json!({ "iotEdge": false })),
+            None => {
+                let none = json!({ "iotEdge": false });
+                let capabilities = record.capabilities.clone().unwrap_or(none);
+                view.insert("capabilities".to_owned(), capabilities)
+            }
         };
         Value::Object(view)
     }

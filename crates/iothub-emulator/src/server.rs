@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::SslAcceptor;
-use serde::Serialize;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,14 +18,17 @@ use crate::authority::Pair;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::event::Events;
+use crate::facts::{FACTS, Facts};
 use crate::fault::Faults;
 use crate::folder::{Folder, FolderError};
 use crate::hub::{self, Hub};
 use crate::method::Calls;
 use crate::policy::Policy;
 use crate::registry::Registry;
+use crate::scenario::Scenario;
 use crate::stats::Stats;
 use crate::store::{Contents, Store, StoreError};
+use crate::throttle::Throttle;
 
 /// Says why an emulator can't start.
 #[derive(Debug, Error)]
@@ -54,24 +56,6 @@ impl From<StoreError> for StartError {
     fn from(error: StoreError) -> Self {
         Self::Store(Box::new(error))
     }
-}
-
-/// Holds what `emulator.json` says.
-#[derive(Clone, Debug, Serialize)]
-pub struct Facts {
-    /// The hub's name.
-    pub hostname: String,
-    /// The address it listens on.
-    pub listen: IpAddr,
-    /// The port of MQTT over TLS.
-    pub mqtt_port: u16,
-    /// The port of HTTPS.
-    pub https_port: u16,
-    /// The CA certificate that clients trust, PEM.
-    pub ca: PathBuf,
-    /// The connection string of the policy `iothubowner`, a secret. Its `HostName` carries no port, as SDKs put it into
-    /// user names and tokens; the port is `https_port`.
-    pub service_connection_string: String,
 }
 
 /// Starts emulators.
@@ -107,19 +91,21 @@ impl Emulator {
             ca: folder.path().join("ca.pem"),
             service_connection_string: connection_string(&config.hostname, &policies),
         };
+        let scenario = config.scenario.clone();
         let hub = Arc::new(hub(config, (policies, registry, store), stopped));
         let line = serde_json::to_string(&facts).unwrap_or_default();
-        let task = tokio::spawn(serve(Arc::clone(&hub), (mqtt, https), acceptor));
+        let task = tokio::spawn(serve(Arc::clone(&hub), (mqtt, https), acceptor, scenario));
         folder.write(FACTS, format!("{line}\n").as_bytes())?;
         Ok(Running { facts, hub, stop, task, folder })
     }
 }
 
-fn hub(
+pub(crate) fn hub(
     config: Config,
     (policies, registry, store): (Vec<Policy>, Registry, Store),
     stop: watch::Receiver<bool>,
 ) -> Hub {
+    let longest_shaping = config.rules.longest_shaping;
     Hub {
         hostname: config.hostname,
         rules: config.rules,
@@ -130,6 +116,7 @@ fn hub(
         faults: Faults::new(config.seed),
         events: Events::new(),
         stats: Stats::default(),
+        throttle: Throttle::new(config.tier, longest_shaping),
         calls: Calls::default(),
         link_ids: AtomicU64::new(1),
         stop,
@@ -239,9 +226,15 @@ async fn bind(listen: IpAddr, port: u16) -> Result<(TcpListener, u16), StartErro
     Ok((listener, port))
 }
 
-async fn serve(hub: Arc<Hub>, (mqtt, https): (TcpListener, TcpListener), acceptor: SslAcceptor) {
+async fn serve(
+    hub: Arc<Hub>,
+    (mqtt, https): (TcpListener, TcpListener),
+    acceptor: SslAcceptor,
+    scenario: Scenario,
+) {
     let mut stop = hub.stop.clone();
     let mut connections = JoinSet::new();
+    connections.spawn(scenario.play(Arc::clone(&hub)));
     loop {
         tokio::select! {
             biased;
@@ -270,6 +263,5 @@ async fn serve(hub: Arc<Hub>, (mqtt, https): (TcpListener, TcpListener), accepto
     let _ = tokio::time::timeout(DRAIN, drained).await;
 }
 
-const FACTS: &str = "emulator.json";
 const POLICIES: &str = "policies.json";
 const DRAIN: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@
 //! [`plan`]'s.
 
 mod burst;
+mod crowd;
 mod disk;
 mod echo;
 mod handler;
@@ -67,6 +68,10 @@ enum Role {
         #[arg(long)]
         module: String,
     },
+    /// Measure the emulator alone: connections held, notifications a second.
+    Emulator(crowd::Arguments),
+    /// Hold the connections to the emulator; the measurement starts this.
+    CrowdClient,
 }
 
 fn main() -> ExitCode {
@@ -80,25 +85,19 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Some(Role::EchoHandler { socket, module }) = arguments.role {
-        return handle(&socket, &module);
+    match arguments.role {
+        Some(Role::EchoHandler { socket, module }) => return handle(&socket, &module),
+        Some(Role::CrowdClient) => return crowd::client::run(),
+        Some(Role::Emulator(arguments)) => {
+            return until_stopped(async { crowd::measure(&arguments).await });
+        }
+        None => {}
     }
     // A page that can't be written is found out before the long part.
-    let page = arguments.write.as_deref().map(page::Page::find).transpose()?;
+    let page =
+        arguments.write.as_deref().map(|page| page::Page::find(page, "bench")).transpose()?;
     let plan = Plan::new(arguments.quick, &arguments.only);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    let report = runtime.block_on(async {
-        // Whatever ends the measurement, what it holds ends the processes when dropped.
-        tokio::select! {
-            biased;
-            stopped = stop_signal() => Err(stopped.err().unwrap_or_else(|| anyhow!("stopped"))),
-            report = plan.carry_out() => report,
-        }
-    })?;
+    let report = until_stopped(plan.carry_out())?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&report).context("cannot write the report")?;
         terminal::result(&json);
@@ -109,6 +108,23 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(page) => page.write(&report.markdown()),
         None => Ok(()),
     }
+}
+
+/// Measures until it is done or somebody stops it.
+fn until_stopped<T>(measuring: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        // Whatever ends the measurement, what it holds ends the processes when dropped.
+        tokio::select! {
+            biased;
+            stopped = stop_signal() => Err(stopped.err().unwrap_or_else(|| anyhow!("stopped"))),
+            outcome = measuring => outcome,
+        }
+    })
 }
 
 /// Waits for Ctrl-C, or for a request to end.

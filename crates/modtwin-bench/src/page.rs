@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// The line after which the results begin.
-const BEGIN: &str = "<!-- bench:begin -->";
-/// The line before which they end.
-const END: &str = "<!-- bench:end -->";
-
 /// A page that had its markers when it was looked at.
 #[derive(Debug)]
 pub(crate) struct Page {
     path: PathBuf,
+    /// The name in its markers, `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+    markers: &'static str,
 }
 
 impl Page {
@@ -23,8 +20,10 @@ impl Page {
     /// # Errors
     ///
     /// Where it can't be read, or does not have each marker once and in order.
-    pub(crate) fn find(path: &Path) -> anyhow::Result<Self> {
-        parts(path).map(|_parts| Self { path: path.to_owned() })
+    pub(crate) fn find(path: &Path, markers: &'static str) -> anyhow::Result<Self> {
+        let page = Self { path: path.to_owned(), markers };
+        page.parts()?;
+        Ok(page)
     }
 
     /// Writes `results` between the markers; what people wrote meanwhile stays.
@@ -33,27 +32,35 @@ impl Page {
     ///
     /// Where the page can't be read or written, or has lost its markers.
     pub(crate) fn write(&self, results: &str) -> anyhow::Result<()> {
-        let (before, after) = parts(&self.path)?;
-        let text = format!("{before}{BEGIN}\n{}\n{END}{after}", results.trim());
+        let (before, after) = self.parts()?;
+        let [begin, end] = marks(self.markers);
+        let text = format!("{before}{begin}\n{}\n{end}{after}", results.trim());
         fs::write(&self.path, text)
             .with_context(|| format!("cannot write `{}`", self.path.display()))
     }
+
+    /// What of the page is not the program's.
+    fn parts(&self) -> anyhow::Result<(String, String)> {
+        let shown = self.path.display();
+        let text =
+            fs::read_to_string(&self.path).with_context(|| format!("cannot read `{shown}`"))?;
+        let [begin, end] = marks(self.markers);
+        let (before, after) = around(&text, &begin, &end)
+            .with_context(|| format!("expected one `{begin}` before one `{end}` in `{shown}`"))?;
+        Ok((before.to_owned(), after.to_owned()))
+    }
 }
 
-/// What of the page at `path` is not the program's.
-fn parts(path: &Path) -> anyhow::Result<(String, String)> {
-    let shown = path.display();
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
-    let (before, after) = around(&text)
-        .with_context(|| format!("expected one `{BEGIN}` before one `{END}` in `{shown}`"))?;
-    Ok((before.to_owned(), after.to_owned()))
+/// The lines after which the results begin, and before which they end.
+fn marks(name: &str) -> [String; 2] {
+    ["begin", "end"].map(|side| format!("<!-- {name}:{side} -->"))
 }
 
 /// What is before the first marker and after the second.
-fn around(text: &str) -> Option<(&str, &str)> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    let again = [before, after].iter().any(|part| part.contains(BEGIN) || part.contains(END));
+fn around<'a>(text: &'a str, begin: &str, end: &str) -> Option<(&'a str, &'a str)> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
+    let again = [before, after].iter().any(|part| part.contains(begin) || part.contains(end));
     (!again).then_some((before, after))
 }
 
@@ -65,25 +72,21 @@ mod tests {
     fn results_replace_what_is_between_the_markers_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("page.md");
-        fs::write(&path, format!("# Title\n\n{BEGIN}\nold\n{END}\n\nProse.\n")).unwrap();
-        let page = Page::find(&path).unwrap();
+        let [begin, end] = marks("bench");
+        fs::write(&path, format!("# Title\n\n{begin}\nold\n{end}\n\nProse.\n")).unwrap();
+        let page = Page::find(&path, "bench").unwrap();
         page.write("first\n").unwrap();
         let edited = fs::read_to_string(&path).unwrap().replace("Prose.", "Better prose.");
         fs::write(&path, edited).unwrap();
         page.write("| second |\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text, format!("# Title\n\n{BEGIN}\n| second |\n{END}\n\nBetter prose.\n"));
+        assert_eq!(text, format!("# Title\n\n{begin}\n| second |\n{end}\n\nBetter prose.\n"));
     }
 
     #[test]
     fn a_page_without_its_markers_is_refused() {
-        for text in [
-            String::new(),
-            format!("{END}{BEGIN}"),
-            BEGIN.to_owned(),
-            format!("{BEGIN}{END}{BEGIN}{END}"),
-        ] {
-            assert_eq!(around(&text), None, "{text}");
+        for text in ["", "ea", "a", "aeae"] {
+            assert_eq!(around(text, "a", "e"), None, "{text}");
         }
     }
 }

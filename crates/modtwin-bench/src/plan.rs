@@ -215,7 +215,7 @@ impl Plan {
 }
 
 /// Where the hub keeps what it has: in memory if it can, so that its disk is in no figure.
-fn hub_folder() -> PathBuf {
+pub(crate) fn hub_folder() -> PathBuf {
     let memory = Path::new("/dev/shm");
     if tempfile::tempdir_in(memory).is_ok() { memory.to_owned() } else { std::env::temp_dir() }
 }

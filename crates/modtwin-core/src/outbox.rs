@@ -6,10 +6,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde_json::Value;
+
 use crate::acknowledgement::strip_answer_pieces;
-use crate::document::{
-    Document, changes_nothing, compose, compose_into_two, composes, merge, says_already,
-};
+use crate::document::{Document, compose, compose_into_two, composes, merge, says_already};
 use crate::message::{Refusal, RequestId};
 
 /// One merge patch that waits, made of one or more reports.
@@ -68,10 +68,21 @@ pub struct Outbox {
 
 impl Outbox {
     /// An outbox as it was saved.
+    ///
+    /// Batches merge now, as far as that loses nothing: none is in flight any more, and the hub may
+    /// have got later ones than the first, over which an older value must not come.
     #[must_use]
     pub fn restore(waiting: Vec<Batch>, quarantined: Vec<Quarantined>) -> Self {
         let quarantine = quarantined.into_iter().map(|refused| (refused.key.clone(), refused));
-        Self { waiting: waiting.into(), quarantine: quarantine.collect(), ..Self::default() }
+        let mut outbox = Self { quarantine: quarantine.collect(), ..Self::default() };
+        waiting.into_iter().for_each(|batch| outbox.append(batch));
+        if let [earlier, newest] = outbox.waiting.make_contiguous() {
+            hoist(&mut earlier.patch, &mut newest.patch);
+            if earlier.patch.is_empty() {
+                outbox.waiting.pop_front();
+            }
+        }
+        outbox
     }
 
     /// What waits, oldest first, in flight or not.
@@ -125,6 +136,10 @@ impl Outbox {
     /// Takes a report. A key it writes leaves the quarantine: it may fare better now.
     pub fn push(&mut self, batch: Batch) {
         self.release(&batch.patch);
+        self.append(batch);
+    }
+
+    fn append(&mut self, batch: Batch) {
         let fixed = self.parts.max(usize::from(self.in_flight.is_some()));
         match self.waiting.make_contiguous().get_mut(fixed..) {
             Some([newest]) if composes(&newest.patch, &batch.patch) => {
@@ -181,6 +196,16 @@ impl Outbox {
     /// flight is recalled, so that it goes after this one.
     pub fn push_front(&mut self, batch: Batch) {
         self.in_flight = None;
+        // What was put back before and still waits says more about its keys than this does.
+        if let Some(front) = self.waiting.front_mut()
+            && (front.through, batch.through, self.parts) == (0, 0, 0)
+            && composes(&batch.patch, &front.patch)
+        {
+            let Batch { patch: mut both, .. } = batch;
+            compose(&mut both, &front.patch);
+            front.patch = both;
+            return;
+        }
         self.waiting.push_front(batch);
         self.parts = self.parts.saturating_add(usize::from(self.parts > 0));
     }
@@ -241,22 +266,46 @@ impl Outbox {
         Settlement::Rejected { through, refused }
     }
 
-    /// Drops from the front what `reported`, fetched from the hub, shows as accepted already.
+    /// Drops from the front what `reported`, fetched from the hub, shows as accepted already: all
+    /// patches up to the last one after which the section would be as it is.
     pub fn settle_against(&mut self, reported: &Document) -> Vec<Settlement> {
-        let mut settled = Vec::new();
-        while self.in_flight.is_none()
-            && self.waiting.front().is_some_and(|batch| changes_nothing(reported, &batch.patch))
-        {
-            if let Some(Batch { through, patch }) = self.pop_front() {
-                settled.push(Settlement::Accepted { through, patch });
+        if self.in_flight.is_some() {
+            return Vec::new();
+        }
+        let mut planned = reported.clone();
+        let mut done = 0;
+        for (index, batch) in self.waiting.iter().enumerate() {
+            merge(&mut planned, &batch.patch);
+            if planned == *reported {
+                done = index + 1;
             }
         }
-        settled
+        let settled = (0..done).filter_map(|_| self.pop_front());
+        settled.map(|Batch { through, patch }| Settlement::Accepted { through, patch }).collect()
     }
 
     fn pop_front(&mut self) -> Option<Batch> {
         self.parts = self.parts.saturating_sub(1);
         self.waiting.pop_front()
+    }
+}
+
+/// Moves from `earlier` to `newest`, which follows it, what one patch can say of a key.
+fn hoist(earlier: &mut Document, newest: &mut Document) {
+    for (key, later) in newest.iter_mut() {
+        match (earlier.get_mut(key), later) {
+            (None, _) => continue,
+            (Some(Value::Object(before)), Value::Object(later)) => {
+                if !composes(before, later) {
+                    continue;
+                }
+                compose(before, later);
+                core::mem::swap(before, later);
+            }
+            (Some(_), Value::Object(_)) => continue,
+            (Some(_), _) => {}
+        }
+        earlier.remove(key);
     }
 }
 

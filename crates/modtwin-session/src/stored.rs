@@ -44,6 +44,13 @@ pub(crate) fn to_stored(durable: Durable, as_of_ms: Option<u64>) -> StoredTwin {
     }
 }
 
+impl From<StoredTwin> for Durable {
+    /// Takes what was stored as it is: a state file is the daemon's own.
+    fn from(stored: StoredTwin) -> Self {
+        from_stored(stored)
+    }
+}
+
 pub(crate) fn from_stored(stored: StoredTwin) -> Durable {
     Durable {
         twin: Twin {

@@ -4,10 +4,14 @@
 //! certificates that an authority signed. Owns how they are started and waited for; leaves to the
 //! tests what is asked of them.
 
+pub mod dialer;
 pub mod gateway;
+pub mod https;
 pub mod hub;
+pub mod mqtt;
 pub mod patience;
 pub mod raw;
 pub mod service;
 pub mod spectator;
 pub mod stage;
+pub mod websocket;

@@ -5,24 +5,20 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, header};
-use hyper_util::rt::TokioIo;
-use modtwin_credentials::{ConnectionString, SasToken, Secret};
-use openssl::ssl::{SslConnector, SslMethod};
-use openssl::x509::X509;
-use openssl::x509::store::{X509Store, X509StoreBuilder};
+use modtwin_core::ids::{DeviceId, ModuleId};
+use modtwin_credentials::{ConnectionString, SasToken, Secret, SharedKey};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_openssl::SslStream;
+
+use crate::dialer::{Dialer, Trust};
+use crate::https::Https;
 
 /// The version that the service SDKs of 2021 and later send.
 const API_VERSION: &str = "2021-04-12";
@@ -36,11 +32,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// A client of the hub's service side.
 #[derive(Debug)]
 pub struct Service {
-    address: SocketAddr,
-    host: String,
-    connector: SslConnector,
+    https: Https,
     token: Secret,
-    connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Service {
@@ -58,16 +51,8 @@ impl Service {
         let token = SasToken::sign_service(host, policy, key, expires)
             .context("cannot sign a service token")?
             .token;
-        let mut connector =
-            SslConnector::builder(SslMethod::tls_client()).context("cannot set up TLS")?;
-        connector.set_cert_store(authorities(ca)?);
-        Ok(Self {
-            address,
-            host: host.to_owned(),
-            connector: connector.build(),
-            token,
-            connection: None,
-        })
+        let dialer = Dialer::new(address, host, &Trust::File(ca.to_owned()), None)?;
+        Ok(Self { https: Https::new(dialer), token })
     }
 
     /// Creates a device with keys that the hub makes up.
@@ -238,12 +223,10 @@ impl Service {
     /// The hub can't be reached or refuses.
     pub async fn events(&self) -> anyhow::Result<Incoming> {
         let request = Request::get("/emulator/v1/events")
-            .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, self.token.expose())
             .body(Full::default())
             .context("cannot build the request")?;
-        let mut sender = self.connect().await?;
-        let answer = sender.send_request(request).await.context("the connection broke")?;
+        let answer = self.https.stream(request).await?;
         let status = answer.status();
         if !status.is_success() {
             bail!("expected the hub's events, found {status}");
@@ -266,70 +249,38 @@ impl Service {
         let request = request
             .method(method)
             .uri(format!("{path}?api-version={API_VERSION}"))
-            .header(header::HOST, &self.host)
             .header(header::AUTHORIZATION, self.token.expose());
         let request = request
             .header(header::CONTENT_TYPE, content_type)
             .body(Full::new(body))
             .context("cannot build the request")?;
-        let answer =
-            self.connection().await?.send_request(request).await.context("the connection broke")?;
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
-        if !status.is_success() {
-            bail!("expected success, found {status}: {}", String::from_utf8_lossy(&bytes));
+        let reply = self.https.exchange(request).await?;
+        if !(200..300).contains(&reply.status) {
+            let words = String::from_utf8_lossy(&reply.body);
+            bail!("expected success, found {}: {words}", reply.status);
         }
-        if bytes.is_empty() {
+        if reply.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).context("the answer is no JSON")
-    }
-
-    /// The open connection, or a new one.
-    async fn connection(&mut self) -> anyhow::Result<&mut SendRequest<Full<Bytes>>> {
-        let still_open = match self.connection.take() {
-            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
-            None => None,
-        };
-        let sender = match still_open {
-            Some(sender) => sender,
-            None => self.connect().await?,
-        };
-        Ok(self.connection.insert(sender))
-    }
-
-    async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
-        let tcp = TcpStream::connect(self.address)
-            .await
-            .with_context(|| format!("cannot reach {}", self.address))?;
-        tcp.set_nodelay(true).context("cannot set TCP_NODELAY")?;
-        // The name is put into SNI and verified against the hub's certificate.
-        let ssl = self
-            .connector
-            .configure()
-            .and_then(|ssl| ssl.into_ssl(&self.host))
-            .context("cannot set up TLS")?;
-        let mut tls = SslStream::new(ssl, tcp).context("cannot set up TLS")?;
-        Pin::new(&mut tls).connect().await.context("the TLS handshake failed")?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls))
-            .await
-            .context("cannot speak HTTP")?;
-        // What goes wrong with the connection shows in the next request.
-        tokio::spawn(connection);
-        Ok(sender)
+        serde_json::from_slice(&reply.body).context("the answer is no JSON")
     }
 }
 
-/// A store with the authorities of a PEM file and nobody else: the connector's own begins with the
-/// system's.
-fn authorities(pem: &Path) -> anyhow::Result<X509Store> {
-    let read = || format!("cannot read `{}`", pem.display());
-    let text = std::fs::read(pem).with_context(read)?;
-    let mut store = X509StoreBuilder::new().context("cannot set up TLS")?;
-    for authority in X509::stack_from_pem(&text).with_context(read)? {
-        store.add_cert(authority).with_context(read)?;
-    }
-    Ok(store.build())
+/// A token of a day for a module with a symmetric key (base64).
+///
+/// # Errors
+/// An id is none, or the key is no base64.
+pub fn module_token(
+    host: &str,
+    (device, module): (&str, &str),
+    key: &str,
+) -> anyhow::Result<String> {
+    let key = SharedKey::parse(key).context("the hub made no usable key")?;
+    let device = DeviceId::new(device).context("no device id")?;
+    let module = ModuleId::new(module).context("no module id")?;
+    let expires = SystemTime::now() + TOKEN_LIFETIME;
+    let signed = SasToken::sign(host, &device, &module, &key, expires);
+    Ok(signed.context("cannot sign a module's token")?.token.expose().to_owned())
 }
 
 fn module_path(device: &str, module: &str) -> String {

@@ -19,7 +19,7 @@ pub mod logging;
 pub mod signals;
 mod store;
 mod supervisor;
-mod systemd;
+pub mod systemd;
 mod unit;
 mod wiring;
 

@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _unprintable = writeln!(std::io::stderr(), "modtwind: {error:#}");
+            let text = format!("{error:#}");
+            modtwind::systemd::failed(&text);
+            let _unprintable = writeln!(std::io::stderr(), "modtwind: {text}");
             error.downcast_ref::<StartError>().map_or(exit::INTERNAL, exit::code).into()
         }
     }
@@ -84,8 +86,12 @@ fn keep_out_of_core_dumps() {
 /// Lets the process open as many files as it may: the soft limit is often 1,024, less than the
 /// handlers that may connect.
 fn raise_file_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    let raised = match getrlimit(Resource::RLIMIT_NOFILE) {
+        // As modtwind.service has it, where changing limits is not permitted.
+        Ok((soft, hard)) if soft == hard => Ok(()),
+        Ok((_, hard)) => setrlimit(Resource::RLIMIT_NOFILE, hard, hard),
+        Err(error) => Err(error),
+    };
     if let Err(error) = raised {
         tracing::warn!(%error, "can't raise the limit of open files");
     }

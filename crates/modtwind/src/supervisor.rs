@@ -169,7 +169,12 @@ impl Supervisor {
             .iter()
             .filter(|unit| unit.handle.view().hub.state == HubState::Connected)
             .count();
-        self.manager.status(format!("{connected} of {} modules connected", self.units.len()));
+        self.manager.status(if self.units.is_empty() {
+            let config = self.parts.config_path.display();
+            format!("waiting for a config: `{config}` names no module yet")
+        } else {
+            format!("{connected} of {} modules connected", self.units.len())
+        });
         // The watchdog is fed only while the thread that makes all MQTT calls still answers.
         if self.checks.is_empty() {
             let engine = Arc::clone(&self.parts.workshop.engine);
@@ -284,6 +289,11 @@ impl Supervisor {
             state: self.parts.config.state.clone(),
             ..config
         };
+        self.parts.facts = Arc::new(Facts {
+            hub_hostname: self.parts.config.hub.hostname.clone(),
+            device_id: self.parts.config.hub.device_id.to_string(),
+            ..Facts::clone(&self.parts.facts)
+        });
         for id in &diff.added {
             let module = self.parts.config.modules.iter().find(|module| module.id == *id);
             let known = self.units.iter().any(|unit| unit.module.id == *id);

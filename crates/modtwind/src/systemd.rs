@@ -36,6 +36,18 @@ impl ServiceManager {
     }
 }
 
+/// Shows beside the unit why the daemon ended by itself, in a line: `text` may have more.
+pub fn failed(text: &str) {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let status = match (lines.next(), lines.count()) {
+        (None, _) => first.to_owned(),
+        (Some(second), 0) => format!("{first} {}", second.trim()),
+        (Some(second), more) => format!("{first} {} (and {more} more)", second.trim()),
+    };
+    tell(&[NotifyState::Status(&status)]);
+}
+
 /// How often the service manager wants to hear from the daemon at the least; none where it does
 /// not watch.
 pub(crate) fn watchdog_interval() -> Option<Duration> {

@@ -90,6 +90,35 @@ pub(crate) fn rust_components() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes sure that containers can be made and booted: root, debootstrap, systemd-nspawn. Installs
+/// the tools where apt-get can.
+///
+/// # Errors
+/// Why none can.
+pub(crate) fn container_tools() -> anyhow::Result<()> {
+    if !is_root() {
+        bail!("booting a container takes root");
+    }
+    let has_tools =
+        || answers("debootstrap", "--version") && answers("systemd-nspawn", "--version");
+    if has_tools() {
+        return Ok(());
+    }
+    if !answers("apt-get", "--version") {
+        bail!("debootstrap or systemd-nspawn is not here, and neither is apt-get to install it");
+    }
+    terminal::line("installing debootstrap and systemd-container with apt-get");
+    run_install(&["apt-get", "update", "-qq"])?;
+    let packages = ["debootstrap", "systemd-container"];
+    let mut install = vec!["apt-get", "install", "-y", "-qq", "--no-install-recommends"];
+    install.extend(packages);
+    run_install(&install)?;
+    if !has_tools() {
+        bail!("installed {}, but still can't run them", packages.join(" and "));
+    }
+    Ok(())
+}
+
 /// Says whether `cargo deny` can be run; it is asked for by nobody who only wants the tests.
 pub(crate) fn has_cargo_deny() -> bool {
     succeeds(Command::new("cargo").args(["deny", "--version"]))

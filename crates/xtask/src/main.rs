@@ -8,9 +8,15 @@ mod bench;
 mod bootstrap;
 mod deadline;
 mod demo;
+mod fuzz;
+mod licences;
+mod manual;
 mod official_clients;
+mod package;
 mod packages;
+mod simulation;
 mod steps;
+mod systemd_test;
 mod terminal;
 mod test;
 mod totals;
@@ -55,12 +61,51 @@ enum Command {
     ///
     /// Installs the SDKs in the versions that tests/sdk pins, and Python's venv, Node and npm where they are missing.
     OfficialClients,
+    /// Fuzz what reads bytes from outside: libFuzzer with coverage, on the stable tool-chain.
+    ///
+    /// Without a target every one takes its turn. Inputs that reach something new are collected
+    /// under target/fuzz; what fails is written there, and its command is printed.
+    Fuzz(fuzz::Arguments),
     /// Measure the released programs: memory, echoes, bursts, rest, outages.
     ///
     /// Installs missing system packages first (as root), or prints the one command that does.
     /// Everything after `bench` is for the measurement: see `cargo xtask bench -- --help`.
     Bench {
         /// What the measurement is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Build the .deb and .rpm packages into target/package.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does, and
+    /// the packing tools into target/tools.
+    Package {
+        /// How the programs are built.
+        #[arg(long, value_enum, default_value_t = package::Profile::Dist)]
+        profile: package::Profile,
+    },
+    /// Test the packages on a real systemd, in containers; needs root.
+    SystemdTest {
+        /// How the programs are built.
+        #[arg(long, value_enum, default_value_t = package::Profile::Dev)]
+        profile: package::Profile,
+    },
+    /// Write the manual pages and shell completions anew, from the code.
+    Man,
+    /// Live through seeded histories of faults with the real core in virtual time.
+    ///
+    /// `cargo xtask simulate --seeds N`, `--seed ONE --trace`, `--mutations`, `--json`; see
+    /// `cargo xtask simulate -- --help`.
+    Simulate {
+        /// What the simulation is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Let whole fleets of gateways return after an outage, with the real core in virtual time.
+    ///
+    /// `cargo xtask fleet`, `--write docs/scale.md`; see `cargo xtask fleet -- --help`.
+    Fleet {
+        /// What the simulation is told.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
@@ -82,7 +127,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Test { quick } => test::run(&root, *quick),
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
         Command::OfficialClients => official_clients::run(&root),
+        Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Bench { arguments } => bench::run(&root, arguments),
+        Command::Package { profile } => package::run(&root, *profile),
+        Command::SystemdTest { profile } => systemd_test::run(&root, *profile),
+        Command::Man => manual::run(&root),
+        Command::Simulate { arguments } => simulation::run(&root, "simulate", arguments),
+        Command::Fleet { arguments } => simulation::run(&root, "fleet", arguments),
     }
 }
 

@@ -56,12 +56,27 @@ const DOCUMENTATION: Step = Step {
     counts_tests: false,
 };
 
+const HISTORIES: Step = Step {
+    name: "histories",
+    arguments: &["xtask", "simulate", "--seeds", "20000"],
+    environment: &[],
+    counts_tests: false,
+};
+
 const DEMO: Step =
     Step { name: "demo", arguments: &["xtask", "demo"], environment: &[], counts_tests: false };
 
 const OFFICIAL_CLIENTS: Step = Step {
     name: "official clients",
     arguments: &["xtask", "official-clients"],
+    environment: &[],
+    counts_tests: true,
+};
+
+/// Says why where this machine can't boot a systemd.
+const SYSTEMD: Step = Step {
+    name: "systemd",
+    arguments: &["xtask", "systemd-test"],
     environment: &[],
     counts_tests: true,
 };
@@ -92,7 +107,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     let mut steps = if quick {
         vec![FORMAT, RULES, LINTS, UNIT_TESTS]
     } else {
-        vec![FORMAT, LINTS, PROGRAMS, TESTS, DOCUMENTATION, DEMO]
+        vec![FORMAT, LINTS, PROGRAMS, TESTS, HISTORIES, SYSTEMD, DOCUMENTATION, DEMO]
     };
     let obstacle = official_clients::obstacle().filter(|_| !quick);
     if !quick && obstacle.is_none() {

@@ -1,6 +1,8 @@
 //! The control API under `/emulator/v1/`: faults, events, stats, the clock, CA certificates. It asks for no token: the
 //! emulator is a tool for one's own machine.
 
+mod identities;
+mod page;
 mod stream;
 
 use std::sync::Arc;
@@ -9,15 +11,20 @@ use hyper::Response;
 use openssl::x509::X509;
 use serde_json::{Value, json};
 
+use crate::clock::parse_shift;
 use crate::fault::RawFault;
 use crate::http::{self, Body, Call};
 use crate::hub::Hub;
-use crate::identity::IdentityKey;
 use crate::store::Entry;
+pub(crate) use page::answer as page;
 
 /// Answers one call of the control API.
 pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
     let segments = call.segments();
+    if is_from_elsewhere(call) {
+        let text = "the page that calls is not the emulator's own";
+        return http::json(403, &json!({ "error": text }));
+    }
     let outcome = match (call.method.as_str(), segments.get(2..).unwrap_or_default()) {
         ("POST", ["faults"]) => add_fault(hub, call).await,
         ("GET", ["faults"]) => {
@@ -29,6 +36,9 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
             Err(_) => Err(format!("fault id: expected a number, found `{id}`")),
         },
         ("GET", ["events"]) => return stream::answer(hub),
+        ("GET", ["identities"]) => Ok(identities::list(hub)),
+        ("GET", ["identities", device]) => identities::twin(hub, device, None),
+        ("GET", ["identities", device, module]) => identities::twin(hub, device, Some(module)),
         ("GET", ["stats"]) => Ok(stats(hub)),
         ("GET", ["clock"]) => Ok(json!({ "now": hub.clock.now().rfc3339() })),
         ("POST", ["clock"]) => shift_clock(hub, call),
@@ -45,31 +55,28 @@ pub(crate) async fn answer(hub: &Arc<Hub>, call: &Call) -> Response<Body> {
     }
 }
 
+/// Says whether a browser calls for a page of somebody else. Without this, any page in a browser that trusts the
+/// emulator's certificate could order faults: such calls need no permission as long as the answer is not read.
+fn is_from_elsewhere(call: &Call) -> bool {
+    let host = call.header("host").unwrap_or_default();
+    let is_own = |origin: &str| origin.strip_prefix("https://").is_some_and(|own| own == host);
+    call.header("origin").is_some_and(|origin| !is_own(origin))
+}
+
 async fn add_fault(hub: &Arc<Hub>, call: &Call) -> Result<Value, String> {
     let order: RawFault =
         serde_json::from_slice(&call.body).map_err(|error| format!("fault: {error}"))?;
-    let fault = hub.faults.add(&order)?;
-    let key = order.key();
-    hub.events.tell(
-        "fault-set",
-        key.as_ref(),
-        || json!({ "kind": fault.kind.name(), "id": fault.id }),
-    );
-    let number = hub.begin(&fault);
+    let order = order.check().map_err(|flaws| {
+        let texts = flaws.iter().map(|flaw| format!("`{}`: {}", flaw.key, flaw.text));
+        texts.collect::<Vec<_>>().join("; ")
+    })?;
+    let (fault, number) = hub.order(order);
     hub.store.wait(number).await;
     Ok(fault.to_json())
 }
 
 fn end_faults(hub: &Hub, id: Option<u64>) -> Value {
-    let ended = hub.faults.end(id);
-    for fault in &ended {
-        hub.events.tell(
-            "fault-ended",
-            None,
-            || json!({ "kind": fault.kind.name(), "id": fault.id }),
-        );
-    }
-    json!({ "ended": ended.len() })
+    json!({ "ended": hub.end_faults(id) })
 }
 
 fn stats(hub: &Hub) -> Value {
@@ -96,6 +103,7 @@ fn stats(hub: &Hub) -> Value {
         "desired_notifications": stats.notifications.value(),
         "messages": stats.messages.value(),
         "methods": stats.methods.value(),
+        "throttle": hub.throttle.to_json(hub.clock.now()),
         "modules": by(true),
         "devices": by(false),
     })
@@ -108,18 +116,8 @@ fn shift_clock(hub: &Hub, call: &Call) -> Result<Value, String> {
         .get("shift")
         .and_then(Value::as_str)
         .ok_or("`shift`: expected a text such as \"10m\", \"-1h\" or \"0s\"")?;
-    let (sign, span) = match text.strip_prefix('-') {
-        Some(span) => (-1, span),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let span = humantime::parse_duration(span)
-        .map_err(|error| format!("`shift`: {error}, found `{text}`"))?;
-    let shift = i64::try_from(span.as_millis()).ok().filter(|shift| *shift <= LONGEST_SHIFT_MS);
-    let shift = sign * shift.ok_or("`shift`: at most 50 years")?;
-    hub.clock.set_shift(shift);
-    let now = hub.clock.now().rfc3339();
-    hub.events.tell("clock", None, || json!({ "shift_ms": shift, "now": now }));
-    Ok(json!({ "shift_ms": shift, "now": now }))
+    let shift = parse_shift(text).map_err(|reason| format!("`shift`: {reason}"))?;
+    Ok(hub.shift_clock(shift))
 }
 
 async fn add_authority(hub: &Hub, call: &Call) -> Result<Value, String> {
@@ -145,14 +143,8 @@ fn authorities(hub: &Hub) -> Value {
     names.iter().map(|certificate| json!(format!("{:?}", certificate.subject_name()))).collect()
 }
 
-impl RawFault {
-    fn key(&self) -> Option<IdentityKey> {
-        let (device, module) = self.scope();
-        device.map(|device| IdentityKey { device, module })
-    }
-}
-
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
+    "GET identities[/{device}[/{module}]]",
     "POST faults",
     "GET faults",
     "DELETE faults",
@@ -163,4 +155,3 @@ const CALLS: [&str; 9] = [
     "POST cas",
     "GET cas",
 ];
-const LONGEST_SHIFT_MS: i64 = 50 * 366 * 86_400 * 1000;

@@ -30,6 +30,8 @@ pub(crate) enum Ending {
     Expired,
     /// The daily quota is spent.
     Quota,
+    /// Telemetry came faster than the tier allows.
+    Throttled,
     /// A `drop` fault struck.
     Dropped,
     /// The client reads too slowly for what it is to get.
@@ -61,6 +63,7 @@ impl Ending {
             Self::Disabled => "device disabled",
             Self::Expired => "token expired",
             Self::Quota => "quota spent",
+            Self::Throttled => "telemetry throttled",
             Self::Dropped => "dropped by a fault",
             Self::Overrun => "client does not read",
             Self::Stopped => "emulator ends",

@@ -21,8 +21,10 @@ use crate::fault::{Fault, Kind};
 use crate::hub::{self, Hub};
 use crate::identity::IdentityKey;
 use crate::packet::{Connect, Packet};
+use crate::throttle::Meter;
 use connect::{Admission, Refusal, UserName};
 use handle::{Ending, LinkHandle};
+pub(crate) use requests::properties;
 use session::Session;
 use wire::Wire;
 
@@ -111,6 +113,10 @@ where
     if let Some(fault) = strike_scoped(&hub, Kind::Stall, &user.key) {
         hub.tell_fault(&fault, Some(&user.key));
         return stall(&hub, &fault).await;
+    }
+    match hub.meter(Meter::Connects, 1, Some(&user.key)) {
+        Ok(wait) => tokio::time::sleep(wait).await,
+        Err(_) => return close_early(&hub, wire, &peer, "connects throttled").await,
     }
     if let Some(fault) = hub.strike(Kind::Refuse, &user.key) {
         let refusal = Refusal { code: fault.code, reason: "refused by a fault".to_owned() };

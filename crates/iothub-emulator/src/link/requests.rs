@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use super::handle::{Command, Ending};
 use super::session::Session;
 use crate::fault::Kind;
+use crate::message;
 use crate::method::Answer;
 use crate::packet::{Packet, Publish, Will};
 use crate::problem::{self, Problem};
+use crate::throttle::Meter;
 use crate::topic::{self, Request};
 use crate::twin::Document;
 
@@ -110,7 +112,8 @@ impl Session {
         };
         let identity = Arc::clone(&self.identity);
         let key = &identity.key;
-        if self.hub.strike(Kind::LoseDesired, key).is_some() {
+        let is_lost = self.hub.strike(Kind::LoseDesired, key).is_some();
+        if is_lost || self.hub.spend(body.len(), Some(key)).is_err() {
             return;
         }
         self.hub.stats.notifications.up();
@@ -165,11 +168,22 @@ impl Session {
             }
             Request::Telemetry { .. } => {}
         }
+        self.shaped_until = None;
         Ok(())
     }
 
-    /// Gives the error that a fault answers a twin request with.
-    fn twin_fault(&self) -> Option<Problem> {
+    /// Takes a request off its meter; one beyond the throttle is answered in its turn.
+    fn shape(&mut self, meter: Meter) -> Result<(), Problem> {
+        let wait = self.hub.meter(meter, 1, Some(&self.identity.key))?;
+        self.shaped_until = (!wait.is_zero()).then(|| Instant::now() + wait);
+        Ok(())
+    }
+
+    /// Gives the error that a throttle or a fault answers a twin request with.
+    fn twin_fault(&mut self, meter: Meter) -> Option<Problem> {
+        if let Err(problem) = self.shape(meter) {
+            return Some(problem);
+        }
         let key = &self.identity.key;
         if !self.has_api_version {
             return Some(Problem::new(
@@ -199,7 +213,7 @@ impl Session {
     fn twin_get(&mut self, rid: &str) {
         self.hub.stats.twin_gets.up();
         self.identity.counters.twin_gets.fetch_add(1, Ordering::Relaxed);
-        if let Some(problem) = self.twin_fault() {
+        if let Some(problem) = self.twin_fault(Meter::TwinReads) {
             return self.answer_problem("twin-get", rid, &problem);
         }
         let state = self.identity.lock();
@@ -207,6 +221,9 @@ impl Session {
         let (desired, reported) =
             (state.record.twin.desired_version(), state.record.twin.reported_version());
         drop(state);
+        if let Err(problem) = self.hub.spend(body.len(), Some(&self.identity.key)) {
+            return self.answer_problem("twin-get", rid, &problem);
+        }
         let detail =
             || json!({ "status": 200, "rid": rid, "desired": desired, "reported": reported });
         self.hub.events.tell("twin-get", Some(&self.identity.key), detail);
@@ -216,7 +233,9 @@ impl Session {
     fn report(&mut self, rid: &str, expected: Option<u64>, payload: &Bytes) {
         self.hub.stats.reports.up();
         self.identity.counters.reports.fetch_add(1, Ordering::Relaxed);
-        if let Some(problem) = self.twin_fault() {
+        let refused = self.twin_fault(Meter::TwinUpdates);
+        let key = &self.identity.key;
+        if let Some(problem) = refused.or_else(|| self.hub.spend(payload.len(), Some(key)).err()) {
             return self.answer_problem("reported", rid, &problem);
         }
         let patch: Document = match serde_json::from_slice(payload) {
@@ -276,7 +295,10 @@ impl Session {
         }
     }
 
-    fn telemetry(&self, bag: &str, publish: &Publish) -> Result<(), Ending> {
+    fn telemetry(&mut self, bag: &str, publish: &Publish) -> Result<(), Ending> {
+        self.shape(Meter::Telemetry).map_err(|_| Ending::Throttled)?;
+        let key = Some(&self.identity.key);
+        self.hub.spend(publish.payload.len(), key).map_err(|_| Ending::Quota)?;
         if self.hub.strike(Kind::Quota, &self.identity.key).is_some() {
             return Err(Ending::Quota);
         }
@@ -301,12 +323,9 @@ impl Session {
     fn tell_message(&self, properties: &Document, payload: &Bytes) {
         self.hub.stats.messages.up();
         self.identity.counters.messages.fetch_add(1, Ordering::Relaxed);
+        let now = self.hub.clock.now();
         self.hub.events.tell("message", Some(&self.identity.key), || {
-            let (name, body) = match std::str::from_utf8(payload) {
-                Ok(text) => ("body", text.to_owned()),
-                Err(_) => ("body_base64", openssl::base64::encode_block(payload)),
-            };
-            json!({ "properties": properties, "bytes": payload.len(), name: body })
+            message::event(&self.identity.lock().record, properties, payload, now)
         });
     }
 }
@@ -317,7 +336,7 @@ pub(super) fn takes_methods(subscriptions: &[(String, u8)]) -> bool {
 }
 
 /// Reads a property bag: `k=v&k2=v2`, percent-encoded; a key without `=` has no value.
-fn properties(bag: &str) -> Document {
+pub(crate) fn properties(bag: &str) -> Document {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let pairs = bag.split('&').filter(|pair| !pair.is_empty());
     pairs

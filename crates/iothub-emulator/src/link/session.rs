@@ -32,6 +32,8 @@ pub(super) struct Session {
     shifts: watch::Receiver<i64>,
     committed: watch::Receiver<u64>,
     pub(super) outbox: Outbox,
+    /// The moment before which a throttled request is not answered; set while it is handled.
+    pub(super) shaped_until: Option<Instant>,
     pub(super) subscriptions: Vec<(String, u8)>,
     pub(super) is_clean: bool,
     pub(super) has_api_version: bool,
@@ -80,6 +82,7 @@ impl Session {
             shifts: hub.clock.shifts(),
             committed: hub.store.committed(),
             outbox: Outbox::default(),
+            shaped_until: None,
             subscriptions,
             is_clean: connect.clean_session,
             has_api_version: admission.has_api_version,
@@ -259,7 +262,8 @@ impl Session {
             tracing::error!(error = %error, "cannot encode a packet");
             return None;
         }
-        Some(Item { bytes, after, not_before: delay.map(|delay| Instant::now() + delay) })
+        let not_before = delay.map(|delay| Instant::now() + delay).max(self.shaped_until);
+        Some(Item { bytes, after, not_before })
     }
 
     /// Gives packet identifiers in a ring without 0. Notifications are not kept for a second sending, so an id that

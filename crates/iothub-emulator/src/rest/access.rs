@@ -1,9 +1,11 @@
 //! Who may call: api-version and the shared access token of a policy ("Control access to IoT Hub with shared access
-//! signatures").
+//! signatures"), or of a device that manages its own modules.
 
 use super::Refused;
+use crate::authentication::Authentication;
 use crate::http::Call;
 use crate::hub::Hub;
+use crate::identity::IdentityKey;
 use crate::policy::Right;
 use crate::problem::{self, Problem};
 use crate::sas::Token;
@@ -28,7 +30,13 @@ pub(super) fn check(hub: &Hub, call: &Call, right: Right) -> Result<(), Refused>
     if !is_covered {
         return Err(denied("token is for another resource"));
     }
-    let name = token.policy.as_deref().ok_or_else(|| denied("token names no policy"))?;
+    if token.expiry.saturating_add(hub.rules.clock_skew.as_secs()) <= hub.clock.now().unix_seconds()
+    {
+        return Err(denied("token expired"));
+    }
+    let Some(name) = token.policy.as_deref() else {
+        return check_device(hub, &token, &segments);
+    };
     let policy = hub
         .policies
         .iter()
@@ -37,14 +45,32 @@ pub(super) fn check(hub: &Hub, call: &Call, right: Right) -> Result<(), Refused>
     if !policy.keys().iter().any(|key| token.is_signed_by(key)) {
         return Err(denied("token signed by another key"));
     }
-    if token.expiry.saturating_add(hub.rules.clock_skew.as_secs()) <= hub.clock.now().unix_seconds()
-    {
-        return Err(denied("token expired"));
-    }
     if !policy.grants(right) {
         return Err(denied("policy does not grant this"));
     }
     Ok(())
+}
+
+/// A device's own key is good for the device's modules, and for nothing else (iot-identity-service calls so).
+fn check_device(hub: &Hub, token: &Token, segments: &[&str]) -> Result<(), Refused> {
+    let &["devices", device, "modules", ..] = segments else {
+        return Err(denied("token names no policy"));
+    };
+    // The whole hub is no device's to sign for.
+    if token.covers(&hub.hostname, &[]) {
+        return Err(denied("token is for another resource"));
+    }
+    let identity = hub.registry.find(&IdentityKey::device(device));
+    let identity = identity.ok_or_else(|| denied("unknown device"))?;
+    let state = identity.lock();
+    match &state.record.authentication {
+        Authentication::Sas { primary, secondary }
+            if token.is_signed_by(primary) || token.is_signed_by(secondary) =>
+        {
+            Ok(())
+        }
+        _ => Err(denied("token signed by another key")),
+    }
 }
 
 fn denied(text: &str) -> Refused {

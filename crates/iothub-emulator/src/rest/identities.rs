@@ -45,7 +45,7 @@ async fn get(hub: &Hub, key: &IdentityKey) -> Outcome {
 }
 
 /// `GET /devices?top=`.
-pub(super) fn list_devices(hub: &Hub, call: &Call) -> Outcome {
+pub(super) async fn list_devices(hub: &Hub, call: &Call) -> Outcome {
     let top = match call.query("top").map(|top| top.parse::<usize>()) {
         None => MOST_LISTED,
         Some(Ok(top)) if (1..=MOST_LISTED).contains(&top) => top,
@@ -53,15 +53,28 @@ pub(super) fn list_devices(hub: &Hub, call: &Call) -> Outcome {
     };
     let all = hub.registry.all();
     let devices = all.iter().filter(|identity| identity.key.module.is_none()).take(top);
-    Ok(Done::json(devices.map(|identity| identity.lock().registry_view()).collect()))
+    Ok(list(hub, devices).await)
+}
+
+/// Answers with identities, once all that the answer shows is durable.
+async fn list(hub: &Hub, identities: impl Iterator<Item = &Arc<Identity>>) -> Done {
+    let mut written = 0;
+    let views = identities.map(|identity| {
+        let state = identity.lock();
+        written = state.written.max(written);
+        state.registry_view()
+    });
+    let views = Value::Array(views.collect());
+    hub.store.wait(written).await;
+    Done::json(views)
 }
 
 /// `GET /devices/{d}/modules`.
-pub(super) fn list_modules(hub: &Hub, device: &str) -> Outcome {
+pub(super) async fn list_modules(hub: &Hub, device: &str) -> Outcome {
     check_parent(hub, device)?;
     let family = hub.registry.family(device);
     let modules = family.iter().filter(|identity| identity.key.module.is_some());
-    Ok(Done::json(modules.map(|identity| identity.lock().registry_view()).collect()))
+    Ok(list(hub, modules).await)
 }
 
 /// `GET /statistics/devices`.
@@ -104,7 +117,7 @@ fn missing(key: &IdentityKey) -> Refused {
 
 /// Gives the precondition: quoted or not, or `*`.
 pub(super) fn if_match(call: &Call) -> Option<&str> {
-    call.header("if-match").map(|text| text.trim().trim_matches('"'))
+    call.header("if-match").map(|text| text.trim().trim_start_matches("W/").trim_matches('"'))
 }
 
 async fn put(hub: &Hub, call: &Call, key: IdentityKey) -> Outcome {
@@ -181,9 +194,18 @@ fn create(hub: &Hub, key: IdentityKey, written: Written) -> Result<(Value, u64),
     let identity = Identity::new(record);
     let number = hub.registry.insert(&identity, hub.rules.max_modules, &hub.store);
     let number = number.map_err(|problem| Refused::shaped(problem, shape))?;
-    hub.events.tell("created", Some(&key), || json!({}));
     let view = identity.lock().registry_view();
+    hub.events.tell("created", Some(&key), || told(&view));
     Ok((view, number))
+}
+
+/// What the event of an identity write says: no keys.
+fn told(view: &Value) -> Value {
+    let kind = view.pointer("/authentication/type");
+    match view.get("status") {
+        Some(status) => json!({ "authentication": kind, "status": status }),
+        None => json!({ "authentication": kind }),
+    }
 }
 
 fn update(
@@ -207,7 +229,7 @@ fn update(
     let number = identity.save(&mut state, &hub.store);
     let view = state.registry_view();
     drop(state);
-    hub.events.tell("updated", Some(key), || json!({}));
+    hub.events.tell("updated", Some(key), || told(&view));
     if !is_enabled {
         for member in hub.registry.family(&key.device) {
             hub.cut(&member, Ending::Disabled);

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::identities;
 use super::{Done, Outcome, Refused, Shape};
 use crate::http::Call;
-use crate::hub::Hub;
-use crate::identity::IdentityKey;
-use crate::link::handle::Command;
+use crate::hub::{self, Hub};
+use crate::identity::{Identity, IdentityKey};
+use crate::link::handle::{Command, LinkHandle};
 use crate::problem::{self, Problem};
 
 /// `POST /twins/{d}[/modules/{m}]/methods`.
@@ -20,8 +21,8 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
     let body = call.json()?;
     let order = Order::read(&body)?;
     let identity = identities::find(hub, &key)?;
-    let link = identity.lock().link.clone().filter(|link| link.takes_methods);
-    let Some(link) = link else {
+    let deadline = Instant::now() + order.wait;
+    let Some(link) = callable(hub, &identity, order.connect_wait).await else {
         let text = "The operation failed because the requested device isn't online or hasn't registered the callback.";
         return Err(Refused::shaped(Problem::new(problem::DEVICE_NOT_ONLINE, text), Shape::Nested));
     };
@@ -36,7 +37,7 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
     identity.counters.methods.fetch_add(1, Ordering::Relaxed);
     hub.events.tell("method", Some(&key), || json!({ "name": order.name, "rid": rid }));
     link.send(Command::Method { name: order.name, rid: rid.clone(), payload: order.payload });
-    match tokio::time::timeout(order.wait, answer).await {
+    match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(answer)) if answer.body.is_empty() => {
             Ok(Done::json(json!({ "status": answer.status, "payload": null })))
         }
@@ -60,6 +61,22 @@ pub(super) async fn call(hub: &Hub, call: &Call, device: &str, module: Option<&s
     }
 }
 
+/// Gives the identity's link once it takes methods, at most after `wait`.
+async fn callable(hub: &Hub, identity: &Identity, wait: Duration) -> Option<LinkHandle> {
+    let deadline = Instant::now() + wait;
+    let mut stop = hub.stop.clone();
+    loop {
+        let link = identity.lock().link.clone().filter(|link| link.takes_methods);
+        if link.is_some() || Instant::now() >= deadline {
+            return link;
+        }
+        tokio::select! {
+            () = hub::stopped(&mut stop) => return None,
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + LOOK)) => {}
+        }
+    }
+}
+
 /// Forgets a call when nobody waits for it any more, be it that the caller hung up.
 struct Forget<'a> {
     hub: &'a Hub,
@@ -76,6 +93,8 @@ struct Order {
     name: String,
     payload: Bytes,
     wait: Duration,
+    /// How long the call waits for somebody who takes it.
+    connect_wait: Duration,
 }
 
 impl Order {
@@ -112,9 +131,16 @@ impl Order {
                 format!("payload: expected at most {MOST_PAYLOAD_BYTES} bytes"),
             ));
         }
-        Ok(Self { name: name.to_owned(), payload, wait: Duration::from_secs(wait) })
+        Ok(Self {
+            name: name.to_owned(),
+            payload,
+            wait: Duration::from_secs(wait),
+            connect_wait: Duration::from_secs(connect),
+        })
     }
 }
 
+/// How often a call that waits for a link looks for one.
+const LOOK: Duration = Duration::from_millis(50);
 /// "128 KB each way".
 const MOST_PAYLOAD_BYTES: usize = 128 * 1024;

@@ -13,8 +13,10 @@ use serde_json::Value;
 
 use crate::http::{self, Body, Call};
 use crate::hub::Hub;
+use crate::identity::IdentityKey;
 use crate::policy::Right;
 use crate::problem::{self, Problem};
+use crate::throttle::Meter;
 
 /// Which of the service's three error bodies an answer has.
 #[derive(Clone, Copy, Debug)]
@@ -127,14 +129,26 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
         _ => Right::RegistryWrite,
     };
     match segments.as_slice() {
-        [] if reads => return Ok(Done::json(about(hub))),
         ["devices" | "twins" | "statistics", ..] => access::check(hub, call, right)?,
         _ => return Err(Problem::new(problem::NOT_FOUND, "no such resource").into()),
     }
-    match (method, segments.as_slice()) {
-        ("GET", ["devices"]) => identities::list_devices(hub, call),
-        ("POST", ["devices", "query"]) => query::run(hub, call),
-        ("GET", ["devices", device, "modules"]) => identities::list_modules(hub, device),
+    meter(hub, call, &segments).await?;
+    let done = dispatch(hub, call, &segments).await?;
+    // Reading is paid for by what is read, writing by what is written.
+    if matches!(segments.as_slice(), ["devices", "query"])
+        || (reads && segments.first() == Some(&"twins"))
+    {
+        hub.spend_json(done.body.as_ref())?;
+    }
+    Ok(done)
+}
+
+async fn dispatch(hub: &Hub, call: &Call, segments: &[&str]) -> Outcome {
+    let method = call.method.as_str();
+    match (method, segments) {
+        ("GET", ["devices"]) => identities::list_devices(hub, call).await,
+        ("POST", ["devices", "query"]) => query::run(hub, call).await,
+        ("GET", ["devices", device, "modules"]) => identities::list_modules(hub, device).await,
         ("GET" | "PUT" | "DELETE", ["devices", device]) => {
             identities::device(hub, call, device).await
         }
@@ -160,11 +174,36 @@ async fn route(hub: &Hub, call: &Call) -> Outcome {
     }
 }
 
-fn about(hub: &Hub) -> Value {
-    serde_json::json!({
-        "emulator": "iothub-emulator",
-        "version": env!("CARGO_PKG_VERSION"),
-        "hostname": hub.hostname,
-        "control": "/emulator/v1/{faults,events,stats,clock,cas}",
-    })
+/// Makes the call wait for its turn, or refuses it, where a tier was chosen.
+async fn meter(hub: &Hub, call: &Call, segments: &[&str]) -> Result<(), Refused> {
+    let key = match segments {
+        ["devices", "query"] => None,
+        ["devices" | "twins", device, "modules", module, ..] => {
+            Some(IdentityKey::module(device, module))
+        }
+        ["devices" | "twins", device, ..] => Some(IdentityKey::device(device)),
+        _ => None,
+    };
+    let size = call.body.len();
+    let (meter, amount) = match segments {
+        ["devices", "query"] => (Meter::Queries, 1),
+        ["twins", .., "methods"] => {
+            let bytes = size.div_ceil(METHOD_STEP).max(1).saturating_mul(METHOD_STEP);
+            (Meter::MethodBytes, u32::try_from(bytes).unwrap_or(u32::MAX))
+        }
+        ["twins", ..] if call.method == "GET" => (Meter::TwinReads, 1),
+        ["twins", ..] => (Meter::TwinUpdates, 1),
+        _ => (Meter::Registry, 1),
+    };
+    let wait = hub.meter(meter, amount, key.as_ref())?;
+    if matches!(meter, Meter::TwinUpdates | Meter::MethodBytes) {
+        hub.spend(size, key.as_ref())?;
+    }
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    Ok(())
 }
+
+/// Method payloads are metered in steps of 4 KB.
+const METHOD_STEP: usize = 4 * 1024;

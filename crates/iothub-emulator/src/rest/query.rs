@@ -1,6 +1,9 @@
-//! The corner of the query language that tools need first: all twins of `devices` or of `devices.modules`, narrowed
-//! by device id and module id.
+//! Queries over twins, page by page ("Run queries against device and module twins"). What a query means is
+//! [`crate::query`]'s; this decides which twins are asked, and where a page begins and ends.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Done, Outcome};
@@ -8,112 +11,130 @@ use crate::http::Call;
 use crate::hub::Hub;
 use crate::identity::IdentityKey;
 use crate::problem::{self, Problem};
+use crate::query::Query;
 
 /// `POST /devices/query`.
-pub(super) fn run(hub: &Hub, call: &Call) -> Outcome {
+pub(super) async fn run(hub: &Hub, call: &Call) -> Outcome {
     let body = call.json()?;
     let text = body
         .get("query")
         .and_then(Value::as_str)
         .ok_or_else(|| invalid("query: expected a text"))?;
-    let question = Question::parse(text)?;
+    let query = Query::parse(text).map_err(|reason| invalid(&format!("query: {reason}")))?;
+    let most = page_size(call)?;
+    let place = match call.header("x-ms-continuation").filter(|token| !token.is_empty()) {
+        Some(token) => Place::read(token, text)?,
+        None => Place::start(text),
+    };
+    let page = read(hub, &query, place, most);
+    hub.store.wait(page.written).await;
+    let kind = if query.gives_twins() { "Twin" } else { "Raw" };
+    let done = Done::json(Value::Array(page.rows)).with_header("x-ms-item-type", kind.to_owned());
+    Ok(match page.next {
+        Some(next) => done.with_header("x-ms-continuation", next.write()),
+        None => done,
+    })
+}
+
+fn page_size(call: &Call) -> Result<usize, Problem> {
+    let Some(text) = call.header("x-ms-max-item-count") else {
+        return Ok(PAGE);
+    };
+    match text.trim().parse::<i64>() {
+        // -1 leaves the choice to the service, as SDKs do when nobody asked for a size.
+        Ok(-1) => Ok(PAGE),
+        Ok(size) if size > 0 => Ok(usize::try_from(size).unwrap_or(LARGEST_PAGE).min(LARGEST_PAGE)),
+        _ => Err(invalid("x-ms-max-item-count: expected a number of at least 1")),
+    }
+}
+
+struct Page {
+    rows: Vec<Value>,
+    next: Option<Place>,
+    /// The store's number of the latest write that the rows show.
+    written: u64,
+}
+
+/// Where a page begins, as the service's opaque token says it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    /// Fingerprint of the query: a token goes on with its own query alone.
+    query: String,
+    /// Rows given so far.
+    given: usize,
+    /// The last identity looked at; those behind it follow, whatever came and went meanwhile.
+    after: Option<IdentityKey>,
+}
+
+impl Place {
+    fn start(query: &str) -> Self {
+        Self { query: fingerprint(query), given: 0, after: None }
+    }
+
+    fn read(token: &str, query: &str) -> Result<Self, Problem> {
+        let bytes = STANDARD.decode(token).ok();
+        let place: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        place
+            .filter(|place| place.query == fingerprint(query))
+            .ok_or_else(|| invalid("x-ms-continuation: no token of this query"))
+    }
+
+    fn write(&self) -> String {
+        STANDARD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+fn fingerprint(query: &str) -> String {
+    STANDARD.encode(openssl::sha::sha1(query.as_bytes()))
+}
+
+fn read(hub: &Hub, query: &Query, mut place: Place, most: usize) -> Page {
     let all = hub.registry.all();
-    let hits = all.iter().filter(|identity| question.fits(&identity.key));
-    let rows: Vec<Value> = hits.map(|identity| identity.lock().twin_view()).collect();
-    Ok(Done::json(Value::Array(rows)).with_header("x-ms-item-type", "Twin".to_owned()))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Question {
-    wants_modules: bool,
-    device: Option<String>,
-    module: Option<String>,
-}
-
-impl Question {
-    /// Reads `select * from devices[.modules] [where [devices.]deviceId = '…' [and [devices.modules.]moduleId = '…']]`.
-    fn parse(text: &str) -> Result<Self, Problem> {
-        let spaced = text.replace('=', " = ");
-        let words: Vec<&str> = spaced.split_whitespace().collect();
-        let is = |word: Option<&&str>, expected: &str| {
-            word.is_some_and(|word| word.eq_ignore_ascii_case(expected))
+    let asked = all.iter().filter(|identity| {
+        identity.key.module.is_some() == query.wants_modules()
+            && (query.sums_up() || place.after.as_ref().is_none_or(|after| identity.key > *after))
+    });
+    let mut written = 0;
+    let mut twins = asked.filter_map(|identity| {
+        let (twin, number) = {
+            let state = identity.lock();
+            (state.twin_view(), state.written)
         };
-        let mut words = words.iter();
-        let starts =
-            is(words.next(), "select") && is(words.next(), "*") && is(words.next(), "from");
-        let wants_modules = match (starts, words.next()) {
-            (true, Some(from)) if from.eq_ignore_ascii_case("devices") => false,
-            (true, Some(from)) if from.eq_ignore_ascii_case("devices.modules") => true,
-            _ => return Err(unsupported(text)),
+        query.fits(&twin).then(|| {
+            written = number.max(written);
+            (&identity.key, twin)
+        })
+    });
+    let left = query.top().saturating_sub(place.given);
+    if query.sums_up() {
+        let twins: Vec<Value> = twins.map(|(_, twin)| twin).collect();
+        let rows = query.groups(&twins);
+        let wanted = rows.len().min(query.top());
+        let rows: Vec<Value> = rows.into_iter().take(wanted).skip(place.given).take(most).collect();
+        place.given += rows.len();
+        let next = (place.given < wanted).then_some(place);
+        return Page { rows, next, written };
+    }
+    let mut rows = Vec::new();
+    let mut last = None;
+    while rows.len() < most.min(left) {
+        let Some((key, twin)) = twins.next() else {
+            break;
         };
-        let mut question = Self { wants_modules, device: None, module: None };
-        let mut joint = "where";
-        while let Some(word) = words.next() {
-            if !word.eq_ignore_ascii_case(joint) {
-                return Err(unsupported(text));
-            }
-            joint = "and";
-            let (name, equals, value) = (words.next(), words.next(), words.next());
-            let value = value.and_then(|value| value.strip_prefix('\'')?.strip_suffix('\''));
-            let (Some(name), true, Some(value)) = (name, is(equals, "="), value) else {
-                return Err(unsupported(text));
-            };
-            let slot = match name.rsplit('.').next() {
-                Some(last) if last.eq_ignore_ascii_case("deviceId") => &mut question.device,
-                Some(last) if last.eq_ignore_ascii_case("moduleId") => &mut question.module,
-                _ => return Err(unsupported(text)),
-            };
-            *slot = Some(value.to_owned());
-        }
-        Ok(question)
+        last = Some(key);
+        rows.push(query.row(twin));
     }
-
-    fn fits(&self, key: &IdentityKey) -> bool {
-        key.module.is_some() == self.wants_modules
-            && self.device.as_ref().is_none_or(|device| *device == key.device)
-            && self.module.as_ref().is_none_or(|module| Some(module) == key.module.as_ref())
-    }
-}
-
-fn unsupported(text: &str) -> Problem {
-    invalid(&format!("this emulator does not understand the query: {text}"))
+    let has_more = rows.len() == most && left > most && twins.next().is_some();
+    let given = place.given + rows.len();
+    let next = has_more.then(|| Place { query: place.query, given, after: last.cloned() });
+    Page { rows, next, written }
 }
 
 fn invalid(text: &str) -> Problem {
     Problem::new(problem::ARGUMENT_INVALID, text)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::Question;
-
-    #[test]
-    fn the_supported_questions_are_read_and_others_refused() {
-        let read = |text| Question::parse(text).ok();
-        let modules = Question { wants_modules: true, device: Some("d".to_owned()), module: None };
-        assert_eq!(
-            read("select * from devices.modules where devices.deviceId = 'd'"),
-            Some(modules)
-        );
-        let all = Question { wants_modules: false, device: None, module: None };
-        assert_eq!(read("SELECT * FROM devices"), Some(all));
-        let one = Question {
-            wants_modules: true,
-            device: Some("d".to_owned()),
-            module: Some("m".to_owned()),
-        };
-        assert_eq!(
-            read("select * from devices.modules where deviceId='d' and moduleId='m'"),
-            Some(one)
-        );
-        for text in [
-            "",
-            "select *",
-            "select * from jobs",
-            "select * from devices where tags.a = 'x'",
-            "select * from devices order",
-        ] {
-            assert_eq!(read(text), None, "{text}");
-        }
-    }
-}
+/// Rows of a page when the caller names no number.
+const PAGE: usize = 100;
+/// Most rows of a page.
+const LARGEST_PAGE: usize = 1000;

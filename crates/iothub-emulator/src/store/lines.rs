@@ -49,7 +49,7 @@ fn line(out: &mut Vec<u8>, kind: &str, key: &impl serde::Serialize) -> serde_jso
 }
 
 /// Keeps the last line of each key and reads them; fails with the number of a line that is damaged and not the tail.
-pub(super) fn compact(old: &[u8]) -> Result<(Vec<u8>, Contents), usize> {
+pub(crate) fn compact(old: &[u8]) -> Result<(Vec<u8>, Contents), usize> {
     let mut last: BTreeMap<(&[u8], &[u8]), &[u8]> = BTreeMap::new();
     let whole = old.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let mut bad = None;

@@ -4,7 +4,7 @@
 //! A write is queued under its identity's lock and gets a number. Nobody hears of it before that number is committed.
 //! The queue's lock is held for a push, and by the writer for taking the whole queue.
 
-mod lines;
+pub(crate) mod lines;
 
 use std::fs::File;
 use std::io::Write;

@@ -124,3 +124,24 @@ async fn a_call_without_an_answer_is_504_and_a_late_answer_is_dropped() {
     answer_next(&mut client, "200", "").await;
     client.ping().await;
 }
+
+#[tokio::test]
+async fn a_call_waits_so_long_for_somebody_who_takes_it() {
+    let hub = Hub::start().await;
+    let login = hub.token_module("m").await;
+    let body =
+        json!({"methodName": "go", "responseTimeoutInSeconds": 20, "connectTimeoutInSeconds": 15});
+    let later = async {
+        // The call is on its way before anybody is there to take it.
+        let mut client = hub.connect(&login).await.expect("admitted");
+        client.subscribe(&[("$iothub/methods/POST/#", 0)]).await;
+        answer_next(&mut client, "200", r#"{"late":true}"#).await
+    };
+    let (answer, (topic, _)) = tokio::join!(call(&hub, body), later);
+    assert_eq!(answer, (200, json!({"status": 200, "payload": {"late": true}})));
+    assert_eq!(topic, "$iothub/methods/POST/go");
+    let body = json!({"methodName": "go", "connectTimeoutInSeconds": 1});
+    hub.control("POST", "faults", json!({"kind": "drop"})).await;
+    let (status, _) = call(&hub, body).await;
+    assert_eq!(status, 404, "nobody came");
+}

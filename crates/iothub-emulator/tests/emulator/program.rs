@@ -10,16 +10,22 @@ use serde_json::{Value, json};
 
 use super::support::{Client, Https, Login, VERSION, module_token, now, service_token};
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    facts: Value,
+    pub(crate) facts: Value,
 }
 
 impl Program {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_iothub-emulator"))
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iothub-emulator"));
+        command.args(arguments);
+        Self::run(command)
+    }
+
+    /// Starts the program as `command` says, on free ports.
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut child = command
             .args(["--mqtt-port", "0", "--https-port", "0"])
-            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -30,22 +36,22 @@ impl Program {
         Self { child, facts }
     }
 
-    fn in_folder(folder: &Path) -> Self {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         Self::start(&["--dir", folder.to_str().expect("text")])
     }
 
-    fn port(&self, name: &str) -> u16 {
+    pub(crate) fn port(&self, name: &str) -> u16 {
         self.facts[name].as_u64().and_then(|port| port.try_into().ok()).expect("a port")
     }
 
-    fn https(&self) -> Https {
+    pub(crate) fn https(&self) -> Https {
         Https::new(
             ([127, 0, 0, 1], self.port("https_port")).into(),
             &std::fs::read(self.facts["ca"].as_str().expect("a path")).expect("read"),
         )
     }
 
-    async fn service(&self, method: &str, path: &str, body: Value) -> Value {
+    pub(crate) async fn service(&self, method: &str, path: &str, body: Value) -> Value {
         let string = self.facts["service_connection_string"].as_str().expect("a text");
         let token = service_token(string, now() + 60);
         let path = format!("{path}?api-version={VERSION}");
@@ -55,7 +61,7 @@ impl Program {
         answer.body
     }
 
-    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.child.id().try_into().expect("a pid")), signal).expect("signalled");
         let status = self.child.wait().expect("ended");
         let mut errors = String::new();
@@ -158,7 +164,18 @@ fn help_teaches_and_bad_arguments_are_refused() {
     };
     let help = run("--help");
     let text = String::from_utf8(help.stdout).expect("text");
-    for part in ["--dir", "--seed", "emulator/v1/faults", "Not imitated", "certificateAuthority"] {
+    let parts = [
+        "--dir",
+        "--seed",
+        "--tier",
+        "--scenario",
+        "export-ca",
+        "connection-string --dir hub --create gw01 cam",
+        "emulator/v1/faults",
+        "Not imitated",
+        "certificateAuthority",
+    ];
+    for part in parts {
         assert!(text.contains(part), "{part} in {text}");
     }
     assert_eq!(run("--colour").status.code(), Some(2));

@@ -315,17 +315,39 @@ async fn unknown_paths_methods_and_broken_json_have_answers() {
 }
 
 #[tokio::test]
-async fn twins_are_found_by_query() {
+async fn a_device_manages_its_own_modules_and_nothing_else() {
     let hub = Hub::start().await;
-    hub.module("a", Value::Null).await;
-    hub.module("b", Value::Null).await;
-    let ask =
-        async |query: &str| hub.service("POST", "/devices/query", json!({"query": query})).await;
-    let answer =
-        ask("select * from devices.modules where deviceId = 'gw' and moduleId = 'b'").await;
-    assert_eq!(answer.headers.get("x-ms-item-type").expect("a type"), "Twin");
-    assert_eq!(answer.body.as_array().map(Vec::len), Some(1));
-    assert_eq!(answer.body[0]["moduleId"], "b");
-    assert_eq!(ask("select * from devices").await.body[0]["deviceId"], "gw");
-    assert_eq!(ask("drop table devices").await.status, 400);
+    hub.module("m", Value::Null).await;
+    let device = hub.service("GET", "/devices/gw", Value::Null).await.body;
+    let key = device["authentication"]["symmetricKey"]["secondaryKey"].as_str().expect("a key");
+    let own = token("localhost/devices/gw", key, now() + 60, None);
+    let call = async |token: &str, method: &str, path: &str, etag: &[(&str, &str)]| {
+        let headers = [&[("authorization", token)], etag].concat();
+        let path = format!("{path}?api-version=2017-11-08-preview");
+        hub.https.call(method, &path, &headers, "{}".to_owned()).await.status
+    };
+    let any = [("if-match", "*")];
+    assert_eq!(call(&own, "GET", "/devices/gw/modules", &[]).await, 200);
+    assert_eq!(call(&own, "PUT", "/devices/gw/modules/n", &[]).await, 200);
+    assert_eq!(call(&own, "PUT", "/devices/gw/modules/n", &any).await, 200);
+    assert_eq!(call(&own, "DELETE", "/devices/gw/modules/n", &any).await, 204);
+    hub.service("PUT", "/devices/other", json!({})).await;
+    for (method, path) in [
+        ("GET", "/devices/gw"),
+        ("GET", "/devices"),
+        ("GET", "/devices/other/modules"),
+        ("GET", "/twins/gw/modules/m"),
+    ] {
+        assert_eq!(call(&own, method, path, &[]).await, 401, "{method} {path}");
+    }
+    for bad in [
+        token("localhost", key, now() + 60, None),
+        token("localhost/devices/gw", key, now() - 400, None),
+        token("localhost/devices/gw", "AAECAwQFBgcICQoLDA0ODw==", now() + 60, None),
+        token("localhost/devices/gw/modules/m", key, now() + 60, None),
+    ] {
+        assert_eq!(call(&bad, "GET", "/devices/gw/modules", &[]).await, 401, "{bad}");
+    }
+    hub.service_if("PUT", "/devices/gw", json!({"status": "disabled"}), Some("*")).await;
+    assert_eq!(call(&own, "GET", "/devices/gw/modules", &[]).await, 401);
 }

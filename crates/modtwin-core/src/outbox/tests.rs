@@ -167,7 +167,8 @@ fn a_newer_report_of_a_key_lifts_its_quarantine() {
 #[test]
 fn what_the_hub_shows_already_is_settled_from_the_front() {
     let mut outbox = outbox(&[(1, json!({"a": null})), (2, json!({"a": {"x": 1}}))]);
-    assert_eq!(outbox.settle_against(&document(json!({"a": {"x": 1}}))), []);
+    let not_all = document(json!({"a": {"x": 1, "old": 2}}));
+    assert_eq!(outbox.settle_against(&not_all), []);
     let settled = outbox.settle_against(&document(json!({"b": 1})));
     assert_eq!(settled, [accepted(1, json!({"a": null}))]);
     sent(&mut outbox, 1);
@@ -190,6 +191,17 @@ fn what_was_lost_goes_first() {
 }
 
 #[test]
+fn what_was_lost_twice_goes_as_one_patch() {
+    let mut outbox = outbox(&[(5, json!({"b": 4}))]);
+    outbox.push_front(batch(0, json!({"b": null, "o": 1})));
+    sent(&mut outbox, 1);
+    outbox.push_front(batch(0, json!({"a": 3, "b": 4})));
+    assert_eq!(sent(&mut outbox, 2), json!({"a": 3, "b": null, "o": 1}));
+    assert_eq!(outbox.accept(RequestId(2)), accepted(0, json!({"a": 3, "b": null, "o": 1})));
+    assert_eq!(sent(&mut outbox, 3), json!({"b": 4}));
+}
+
+#[test]
 fn what_was_saved_is_restored() {
     let mut before = outbox(&[(1, json!({"bad": 1}))]);
     sent(&mut before, 1);
@@ -204,6 +216,40 @@ fn what_was_saved_is_restored() {
     assert_eq!(waiting(&after), waiting(&before));
     assert_eq!(quarantined(&after), ["bad"]);
     assert!(!after.is_in_flight());
+}
+
+#[test]
+fn what_is_restored_merges_so_that_no_older_value_comes_over_a_newer_one() {
+    let mut before = outbox(&[(1, json!({"a": 1, "b": 1}))]);
+    sent(&mut before, 1);
+    before.push(batch(2, json!({"a": null})));
+    let saved = |outbox: &Outbox| outbox.waiting().cloned().collect();
+    let mut after = Outbox::restore(saved(&before), Vec::new());
+    assert_eq!(waiting(&after), [(2, json!({"a": null, "b": 1}))]);
+    // The hub had both before the crash.
+    let reported = document(json!({"b": 1}));
+    assert_eq!(after.settle_against(&reported), [accepted(2, json!({"a": null, "b": 1}))]);
+    // What one patch can't say stays apart; all else is said by the later one.
+    let mut apart = outbox(&[(1, json!({"a": 1, "b": 1, "o": null}))]);
+    sent(&mut apart, 1);
+    apart.push(batch(2, json!({"a": 2, "o": {"x": 1}})));
+    let after = Outbox::restore(saved(&apart), Vec::new());
+    let expected = [(1, json!({"b": 1, "o": null})), (2, json!({"a": 2, "o": {"x": 1}}))];
+    assert_eq!(waiting(&after), expected);
+    // A third report may leave nothing to say for the first patch.
+    apart.push(batch(3, json!({"b": 3, "o": null})));
+    let after = Outbox::restore(saved(&apart), Vec::new());
+    assert_eq!(waiting(&after), [(3, json!({"a": 2, "b": 3, "o": null}))]);
+}
+
+#[test]
+fn patches_that_change_nothing_together_are_settled_together() {
+    let mut outbox = outbox(&[(1, json!({"o": null})), (2, json!({"o": {"x": 1}}))]);
+    outbox.push(batch(3, json!({"o": {"x": 1}})));
+    let shown = document(json!({"o": {"x": 1}}));
+    let settled = outbox.settle_against(&shown);
+    assert_eq!(settled, [accepted(1, json!({"o": null})), accepted(3, json!({"o": {"x": 1}}))]);
+    assert!(outbox.is_empty());
 }
 
 #[test]

@@ -10,7 +10,10 @@ mod acks;
 mod answer;
 mod body;
 mod connection;
+mod control_groups;
 mod conversion;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod peer;
 mod query;

@@ -16,7 +16,7 @@ use super::{acks, listing, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Resource {
+pub(super) enum Resource {
     Modules,
     Module(String),
     Watch(String),
@@ -30,7 +30,7 @@ enum Resource {
 
 impl Resource {
     /// Reads a URL's path; a segment is percent-decoded after the path is split.
-    fn parse(path: &str) -> Option<Self> {
+    pub(super) fn parse(path: &str) -> Option<Self> {
         let mut segments = path.strip_prefix("/v1/")?.split('/');
         let first = segments.next()?;
         let module = segments.next();

@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{getsockopt, sockopt};
 use tokio::net::UnixStream;
 
+use super::control_groups;
+
 /// A process that keeps its id for as long as this value lives.
 #[derive(Debug)]
 pub(crate) struct PinnedProcess {
@@ -50,15 +52,20 @@ impl PinnedProcess {
         }
     }
 
-    /// The name of its service unit, such as `hvac.service`. Reads `/proc`: short, but blocking.
+    /// The name of its service unit, such as `hvac.service`. Reads `/proc`, or all control groups
+    /// where the process is hidden there: short, but blocking.
     pub(crate) fn unit(&self) -> Result<String, UnitError> {
-        let groups = fs::read_to_string(format!("/proc/{}/cgroup", self.pid));
+        let service = match fs::read_to_string(format!("/proc/{}/cgroup", self.pid)) {
+            Ok(groups) => Ok(service_of(&groups)),
+            Err(cause) if is_hidden(&cause) => {
+                Ok(control_groups::service_of(&control_groups::hierarchy(), self.pid))
+            }
+            Err(cause) => Err(UnitError::Unreadable { pid: self.pid, cause: cause.to_string() }),
+        };
         if !self.is_there() {
             return Err(UnitError::Ended);
         }
-        let groups = groups
-            .map_err(|cause| UnitError::Unreadable { pid: self.pid, cause: cause.to_string() })?;
-        service_of(&groups).ok_or(UnitError::NoService(self.pid))
+        service?.ok_or(UnitError::NoService(self.pid))
     }
 
     /// Says whether the pinned process still has its id. The kernel shows -1 for a pidfd whose
@@ -91,6 +98,12 @@ fn service_of(groups: &str) -> Option<String> {
         path.split('/').find(|component| component.ends_with(".service")).map(str::to_owned)
     };
     [path_in(""), path_in("name=systemd")].into_iter().flatten().find_map(service_in)
+}
+
+/// Says whether a process may exist that `/proc` does not show: mounted with `hidepid=` it shows
+/// only one's own (proc(5)).
+fn is_hidden(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
 fn effective_uid(pid: i32) -> Option<u32> {

@@ -82,6 +82,38 @@ impl Https {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
+    /// Makes a call whose hub may go away meanwhile; `None` then.
+    pub(crate) async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Option<u16> {
+        let tcp = TcpStream::connect(self.address).await.ok()?;
+        let ssl = self.connector.configure().ok()?.into_ssl("localhost").ok()?;
+        let mut stream = SslStream::new(ssl, tcp).ok()?;
+        Pin::new(&mut stream).connect().await.ok()?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).ok()?;
+        Some(sender.send_request(request).await.ok()?.status().as_u16())
+    }
+
+    /// Gets a page's status, headers and text.
+    pub(crate) async fn text(&self, path: &str) -> (u16, HeaderMap, String) {
+        let (parts, body) = self.request("GET", path, &[], String::new()).await.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8(body.to_vec()).expect("text");
+        (parts.status.as_u16(), parts.headers, text)
+    }
+
     async fn request(
         &self,
         method: &str,
