@@ -35,6 +35,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "report" -d 'R
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "ack" -d 'Say that a version of the desired properties was applied, or refused'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "validate" -d 'Check the config and every file it names, without the daemon'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "csr" -d 'Make a private key for a module and the request for its certificate'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "cert" -d 'Make, show and check certificates'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "hub" -d 'Create and look after identities at the hub, with a service connection string'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reload" -d 'Have the daemon read its config again'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reconnect" -d 'Have the daemon connect a module anew'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -84,6 +86,120 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l socket -d 
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l force -d 'Overwrite files that exist'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -f -a "self-signed" -d 'Make a key and a certificate signed with it, and print the thumbprints for the registry'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -f -a "sign" -d 'Sign a request with an authority\'s key, for trying out'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -f -a "show" -d 'Show what certificates say'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and not __fish_seen_subcommand_from self-signed sign show check" -f -a "check" -d 'Check that a certificate and its key are a module\'s and can be used now'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l device -d 'The device\'s id' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l module -d 'The module\'s id' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l out -d 'Where to write the certificate [default: MODULE.pem]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l key-out -d 'Where to write the private key [default: MODULE.key]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l kind -d 'What sort of key to make' -r -f -a "ec\t'ECDSA on P-256'
+rsa\t'RSA with 2048 bits'
+rsa3072\t'RSA with 3072 bits'
+rsa4096\t'RSA with 4096 bits'"
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l valid-for -d 'How long it will be valid' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l force -d 'Overwrite files that exist'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from self-signed" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l ca -d 'The authority\'s certificate' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l ca-key -d 'The authority\'s private key' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l out -d 'Where to write the certificate' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l valid-for -d 'How long it will be valid' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l force -d 'Overwrite a file that exists'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from show" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l device -d 'The device\'s id' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l module -d 'The module\'s id' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l certificate -d 'The certificate and its intermediates, PEM' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l private-key -d 'The private key, PEM' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l password-file -d 'A file whose first line is the key\'s password' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand cert; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -f -a "device" -d 'Device identities'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -f -a "module" -d 'Module identities'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -f -a "twin" -d 'A module\'s twin'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -f -a "method" -d 'Call a direct method of a module'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and not __fish_seen_subcommand_from device module twin method apply" -f -a "apply" -d 'Create every identity that gateways\' configs or a list name and the hub does not have'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "create" -d 'Create a device; modules need one'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "show" -d 'Show a device'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "list" -d 'List devices, at most a thousand'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "delete" -d 'Delete a device and all its modules'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "enable" -d 'Let a device and its modules connect again'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "disable" -d 'Keep a device and its modules from connecting, and cut them off now'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -f -a "create" -d 'Create a module and print its connection string'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -f -a "update" -d 'Change how a module proves who it is; what is not named stays'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -f -a "show" -d 'Show a module and its connection string'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -f -a "list" -d 'List a device\'s modules'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from module" -f -a "delete" -d 'Delete a module and its twin'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -f -a "show" -d 'Print the whole twin as JSON'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -f -a "patch" -d 'Merge into the desired properties'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from twin" -f -a "replace" -d 'Replace the desired properties'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l timeout -d 'How long the answer may take, 5s to 300s' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l connect-timeout -d 'How long to wait for a module that is not connected' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from method" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l x509 -d 'How modules with a certificate are registered' -r -f -a "auto\t'By thumbprint where the certificate is self-signed, by authority otherwise'
+thumbprint\t'By the thumbprint of their certificate'
+authority\t'By authority; no certificate need be there yet'"
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l rate -d 'At most so many calls of the registry a minute; a hub takes 100 a minute and unit' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l connection-string -d 'The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l connection-string-file -d 'A file with the service connection string' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l emulator -d 'The folder of a running iothub-emulator, or its emulator.json' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l ca -d 'A PEM file with the only authorities to trust [default: the system\'s]' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l port -d 'The port of the service side [default: 443, or that of HostName=host:port]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l yes -d 'Do not ask'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l dry-run -d 'Show the plan and do nothing'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand hub; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reload" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reload" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reload" -s h -l help -d 'Print help'

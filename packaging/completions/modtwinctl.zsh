@@ -117,6 +117,445 @@ rsa4096\:"RSA with 4096 bits"))' \
 '--help[Print help (see more with '\''--help'\'')]' \
 && ret=0
 ;;
+(cert)
+_arguments "${_arguments_options[@]}" : \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_modtwinctl__subcmd__cert_commands" \
+"*::: :->cert" \
+&& ret=0
+
+    case $state in
+    (cert)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:modtwinctl-cert-command-$line[1]:"
+        case $line[1] in
+            (self-signed)
+_arguments "${_arguments_options[@]}" : \
+'--device=[The device'\''s id]:ID:_default' \
+'--module=[The module'\''s id]:ID:_default' \
+'--out=[Where to write the certificate \[default\: MODULE.pem\]]:FILE:_files' \
+'--key-out=[Where to write the private key \[default\: MODULE.key\]]:FILE:_files' \
+'--kind=[What sort of key to make]:KIND:((ec\:"ECDSA on P-256"
+rsa\:"RSA with 2048 bits"
+rsa3072\:"RSA with 3072 bits"
+rsa4096\:"RSA with 4096 bits"))' \
+'--valid-for=[How long it will be valid]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--force[Overwrite files that exist]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+&& ret=0
+;;
+(sign)
+_arguments "${_arguments_options[@]}" : \
+'--ca=[The authority'\''s certificate]:FILE:_files' \
+'--ca-key=[The authority'\''s private key]:FILE:_files' \
+'--out=[Where to write the certificate]:FILE:_files' \
+'--valid-for=[How long it will be valid]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--force[Overwrite a file that exists]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':request -- The request:_files' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::files -- The certificates, PEM:_files' \
+&& ret=0
+;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--device=[The device'\''s id]:ID:_default' \
+'--module=[The module'\''s id]:ID:_default' \
+'--certificate=[The certificate and its intermediates, PEM]:FILE:_files' \
+'--private-key=[The private key, PEM]:FILE:_files' \
+'--password-file=[A file whose first line is the key'\''s password]:FILE:_files' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(hub)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_modtwinctl__subcmd__hub_commands" \
+"*::: :->hub" \
+&& ret=0
+
+    case $state in
+    (hub)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:modtwinctl-hub-command-$line[1]:"
+        case $line[1] in
+            (device)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_modtwinctl__subcmd__hub__subcmd__device_commands" \
+"*::: :->device" \
+&& ret=0
+
+    case $state in
+    (device)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:modtwinctl-hub-device-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+'(--thumbprint --by-authority)--certificate=[A certificate (PEM) to know it by\: its thumbprint is registered]:FILE:_files' \
+'(--secondary-thumbprint --by-authority)--secondary-certificate=[A second certificate (PEM) that counts as well, for changing from one to the other]:FILE:_files' \
+'(--by-authority)--thumbprint=[The thumbprint to know it by\: SHA-1 or SHA-256 in hexadecimal, colons do not matter]:HEX:_default' \
+'(--by-authority)--secondary-thumbprint=[A second thumbprint that counts as well]:HEX:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--by-authority[Any certificate with the right CN from an authority that the hub knows]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--top=[At most so many]:TOP:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+(enable)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+(disable)
+_arguments "${_arguments_options[@]}" : \
+'--reason=[Why, for those who find it disabled]:TEXT:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(module)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_modtwinctl__subcmd__hub__subcmd__module_commands" \
+"*::: :->module" \
+&& ret=0
+
+    case $state in
+    (module)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:modtwinctl-hub-module-command-$line[1]:"
+        case $line[1] in
+            (create)
+_arguments "${_arguments_options[@]}" : \
+'(--thumbprint --by-authority)--certificate=[A certificate (PEM) to know it by\: its thumbprint is registered]:FILE:_files' \
+'(--secondary-thumbprint --by-authority)--secondary-certificate=[A second certificate (PEM) that counts as well, for changing from one to the other]:FILE:_files' \
+'(--by-authority)--thumbprint=[The thumbprint to know it by\: SHA-1 or SHA-256 in hexadecimal, colons do not matter]:HEX:_default' \
+'(--by-authority)--secondary-thumbprint=[A second thumbprint that counts as well]:HEX:_default' \
+'--out=[Write the connection string to this new file, for connection-string-file, and do not print it]:FILE:_files' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--by-authority[Any certificate with the right CN from an authority that the hub knows]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+&& ret=0
+;;
+(update)
+_arguments "${_arguments_options[@]}" : \
+'(--thumbprint --by-authority)--certificate=[A certificate (PEM) to know it by\: its thumbprint is registered]:FILE:_files' \
+'(--secondary-thumbprint --by-authority)--secondary-certificate=[A second certificate (PEM) that counts as well, for changing from one to the other]:FILE:_files' \
+'(--by-authority)--thumbprint=[The thumbprint to know it by\: SHA-1 or SHA-256 in hexadecimal, colons do not matter]:HEX:_default' \
+'(--by-authority)--secondary-thumbprint=[A second thumbprint that counts as well]:HEX:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--by-authority[Any certificate with the right CN from an authority that the hub knows]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+&& ret=0
+;;
+(show)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+&& ret=0
+;;
+(list)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+&& ret=0
+;;
+(delete)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(twin)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_modtwinctl__subcmd__hub__subcmd__twin_commands" \
+"*::: :->twin" \
+&& ret=0
+
+    case $state in
+    (twin)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:modtwinctl-hub-twin-command-$line[1]:"
+        case $line[1] in
+            (show)
+_arguments "${_arguments_options[@]}" : \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+&& ret=0
+;;
+(patch)
+_arguments "${_arguments_options[@]}" : \
+'--if-match=[Only if the twin'\''s etag is still this one]:ETAG:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--tags[The tags are meant in place of the desired properties]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+'*::document -- JSON; or `-` to read it from standard input; or KEY=VALUE, several times:_default' \
+&& ret=0
+;;
+(replace)
+_arguments "${_arguments_options[@]}" : \
+'--if-match=[Only if the twin'\''s etag is still this one]:ETAG:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--tags[The tags are meant in place of the desired properties]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+'*::document -- JSON; or `-` to read it from standard input; or KEY=VALUE, several times:_default' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(method)
+_arguments "${_arguments_options[@]}" : \
+'--timeout=[How long the answer may take, 5s to 300s]:TIME:_default' \
+'--connect-timeout=[How long to wait for a module that is not connected]:TIME:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':device -- The device'\''s id:_default' \
+':module -- The module'\''s id:_default' \
+':method -- The method'\''s name:_default' \
+'::payload -- Its payload, JSON \[default\: none\]:_default' \
+&& ret=0
+;;
+(apply)
+_arguments "${_arguments_options[@]}" : \
+'--x509=[How modules with a certificate are registered]:X509:((auto\:"By thumbprint where the certificate is self-signed, by authority otherwise"
+thumbprint\:"By the thumbprint of their certificate"
+authority\:"By authority; no certificate need be there yet"))' \
+'--rate=[At most so many calls of the registry a minute; a hub takes 100 a minute and unit]:CALLS:_default' \
+'--connection-string=[The service connection string, as the portal shows it for a shared access policy; other users of this machine see a command line, so a file or the environment is the better place]:STRING:_default' \
+'--connection-string-file=[A file with the service connection string]:FILE:_files' \
+'--emulator=[The folder of a running iothub-emulator, or its emulator.json]:DIR:_files' \
+'--ca=[A PEM file with the only authorities to trust \[default\: the system'\''s\]]:FILE:_files' \
+'--port=[The port of the service side \[default\: 443, or that of HostName=host\:port\]]:PORT:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--yes[Do not ask]' \
+'(--yes)--dry-run[Show the plan and do nothing]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'*::sources -- Configs (.toml), lists (.csv), or folders of gateways\: *.toml, or */modtwind.toml:_files' \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (reload)
 _arguments "${_arguments_options[@]}" : \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
@@ -158,6 +597,8 @@ _modtwinctl_commands() {
 'ack:Say that a version of the desired properties was applied, or refused' \
 'validate:Check the config and every file it names, without the daemon' \
 'csr:Make a private key for a module and the request for its certificate' \
+'cert:Make, show and check certificates' \
+'hub:Create and look after identities at the hub, with a service connection string' \
 'reload:Have the daemon read its config again' \
 'reconnect:Have the daemon connect a module anew' \
 'completions:Print a completion script for a shell' \
@@ -168,6 +609,36 @@ _modtwinctl_commands() {
 _modtwinctl__subcmd__ack_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl ack commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__cert_commands] )) ||
+_modtwinctl__subcmd__cert_commands() {
+    local commands; commands=(
+'self-signed:Make a key and a certificate signed with it, and print the thumbprints for the registry' \
+'sign:Sign a request with an authority'\''s key, for trying out' \
+'show:Show what certificates say' \
+'check:Check that a certificate and its key are a module'\''s and can be used now' \
+    )
+    _describe -t commands 'modtwinctl cert commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__cert__subcmd__check_commands] )) ||
+_modtwinctl__subcmd__cert__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl cert check commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__cert__subcmd__self-signed_commands] )) ||
+_modtwinctl__subcmd__cert__subcmd__self-signed_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl cert self-signed commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__cert__subcmd__show_commands] )) ||
+_modtwinctl__subcmd__cert__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl cert show commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__cert__subcmd__sign_commands] )) ||
+_modtwinctl__subcmd__cert__subcmd__sign_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl cert sign commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__completions_commands] )) ||
 _modtwinctl__subcmd__completions_commands() {
@@ -183,6 +654,129 @@ _modtwinctl__subcmd__csr_commands() {
 _modtwinctl__subcmd__get_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl get commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub_commands] )) ||
+_modtwinctl__subcmd__hub_commands() {
+    local commands; commands=(
+'device:Device identities' \
+'module:Module identities' \
+'twin:A module'\''s twin' \
+'method:Call a direct method of a module' \
+'apply:Create every identity that gateways'\'' configs or a list name and the hub does not have' \
+    )
+    _describe -t commands 'modtwinctl hub commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__apply_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__apply_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub apply commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device_commands() {
+    local commands; commands=(
+'create:Create a device; modules need one' \
+'show:Show a device' \
+'list:List devices, at most a thousand' \
+'delete:Delete a device and all its modules' \
+'enable:Let a device and its modules connect again' \
+'disable:Keep a device and its modules from connecting, and cut them off now' \
+    )
+    _describe -t commands 'modtwinctl hub device commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__create_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device create commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__delete_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device delete commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__disable_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__disable_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device disable commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__enable_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__enable_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device enable commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__list_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device list commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__device__subcmd__show_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__device__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub device show commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__method_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__method_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub method commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module_commands() {
+    local commands; commands=(
+'create:Create a module and print its connection string' \
+'update:Change how a module proves who it is; what is not named stays' \
+'show:Show a module and its connection string' \
+'list:List a device'\''s modules' \
+'delete:Delete a module and its twin' \
+    )
+    _describe -t commands 'modtwinctl hub module commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module__subcmd__create_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module__subcmd__create_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub module create commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module__subcmd__delete_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module__subcmd__delete_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub module delete commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module__subcmd__list_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub module list commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module__subcmd__show_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub module show commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__module__subcmd__update_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__module__subcmd__update_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub module update commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__twin_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__twin_commands() {
+    local commands; commands=(
+'show:Print the whole twin as JSON' \
+'patch:Merge into the desired properties' \
+'replace:Replace the desired properties' \
+    )
+    _describe -t commands 'modtwinctl hub twin commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__twin__subcmd__patch_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__twin__subcmd__patch_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub twin patch commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__twin__subcmd__replace_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__twin__subcmd__replace_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub twin replace commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__hub__subcmd__twin__subcmd__show_commands] )) ||
+_modtwinctl__subcmd__hub__subcmd__twin__subcmd__show_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl hub twin show commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__reconnect_commands] )) ||
 _modtwinctl__subcmd__reconnect_commands() {

@@ -88,7 +88,7 @@ const DEVELOPMENT: [(&str, &[&str]); 8] = [
 const CONFINED: [(&str, &str); 7] = [
     ("paho-mqtt", "modtwin-mqtt"),
     ("openssl", "modtwin-credentials"),
-    ("tokio-openssl", "no product crate"),
+    ("tokio-openssl", "modtwinctl"),
     ("toml", "modtwin-config"),
     ("notify", "modtwind"),
     ("sd-notify", "modtwind"),

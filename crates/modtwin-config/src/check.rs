@@ -14,7 +14,7 @@ use crate::module::{self, ReadModule};
 use crate::place::{Lines, Place};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::read::Table;
-use crate::sections::{RawHub, RawSocket, RawState};
+use crate::sections::{RawCredentials, RawHub, RawSocket, RawState};
 
 /// A file that was read, or why it was not.
 #[derive(Debug)]
@@ -98,6 +98,7 @@ struct Joined<'a> {
     hub_place: Option<Place<'a>>,
     socket: RawSocket,
     state: RawState,
+    credentials: RawCredentials,
     modules: Vec<ReadModule<'a>>,
 }
 
@@ -107,6 +108,7 @@ impl<'a> Joined<'a> {
         hub_place: None,
         socket: RawSocket::ABSENT,
         state: RawState::ABSENT,
+        credentials: RawCredentials::ABSENT,
         modules: Vec::new(),
     };
 
@@ -131,6 +133,10 @@ impl<'a> Joined<'a> {
         if let Field::Good(table) = top.table("state", problems) {
             let state = RawState::read(&table, folder, problems);
             replace(&mut self.state, state, RawState::over);
+        }
+        if let Field::Good(table) = top.table("credentials", problems) {
+            let credentials = RawCredentials::read(&table, problems);
+            replace(&mut self.credentials, credentials, RawCredentials::over);
         }
         if let Field::Good(tables) = top.tables("module", "module[]", problems) {
             let modules = tables.iter().map(|table| module::read(table, folder, problems));
@@ -166,6 +172,7 @@ impl<'a> Joined<'a> {
             hub: self.hub.finish()?,
             socket: self.socket.finish()?,
             state: self.state.finish()?,
+            credentials: self.credentials.finish()?,
             modules: self.modules.into_iter().map(|module| module.module).collect::<Option<_>>()?,
         })
     }
@@ -187,6 +194,10 @@ impl Absent for RawHub {
 }
 
 impl Absent for RawSocket {
+    const ABSENT: Self = Self::ABSENT;
+}
+
+impl Absent for RawCredentials {
     const ABSENT: Self = Self::ABSENT;
 }
 

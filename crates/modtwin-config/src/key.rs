@@ -42,6 +42,13 @@ pub enum KeyType {
     Port,
     /// An array of strings, each a JSON Pointer.
     Pointers,
+    /// An array of strings, each a number and a unit.
+    Durations {
+        /// The shortest that is taken.
+        min: Duration,
+        /// The longest that is taken.
+        max: Duration,
+    },
     /// An array of strings.
     Texts,
     /// A table.
@@ -79,6 +86,9 @@ impl fmt::Display for KeyType {
             Self::Rate(_) => f.write_str("a string with a rate, such as \"20/s\""),
             Self::Port => f.write_str("a port from 1 to 65535"),
             Self::Pointers => f.write_str("an array of JSON Pointers, such as [\"/hvac\"]"),
+            Self::Durations { .. } => {
+                f.write_str("an array of strings with a unit, such as [\"30d\"]")
+            }
             Self::Texts => f.write_str("an array of strings"),
             Self::Table => f.write_str("a table"),
             Self::Tables => f.write_str("an array of tables, headed by [[…]]"),
@@ -180,6 +190,12 @@ const KEYS: &[Key] = &[
         "The base that every wait before a retry is a multiple of.",
     ),
     key(
+        "hub.token-lifetime",
+        KeyType::Duration { min: Duration::from_secs(10), max: Duration::from_secs(86_400) },
+        Value("1h"),
+        "How long the tokens of symmetric keys are good; they are renewed before that.",
+    ),
+    key(
         "hub.operation-rate",
         KeyType::Rate(10_000),
         Value("20/s"),
@@ -195,6 +211,16 @@ const KEYS: &[Key] = &[
     ),
     key("state", Table, Optional, "Where state is kept."),
     key("state.directory", Path, Value("/var/lib/modtwin"), "The folder with one folder a module."),
+    key("credentials", Table, Optional, "What is said of credentials."),
+    key(
+        "credentials.expiry-warnings",
+        KeyType::Durations {
+            min: Duration::from_secs(3600),
+            max: Duration::from_secs(3650 * 86_400),
+        },
+        Described("30d, 7d and 1d"),
+        "How long before a certificate's end the log warns of it; [] for never.",
+    ),
     key("module[]", Tables, Optional, "A module identity; at most 20."),
     key("module[].id", Text, Required, "The module's id in the hub's registry."),
     key(

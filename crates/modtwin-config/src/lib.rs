@@ -11,7 +11,7 @@
 //! The first file is the one named on the command line, the others are `conf.d/*.toml` beside it,
 //! in the order of their names.
 //!
-//! - `[hub]`, `[socket]` and `[state]` are joined key by key: the later file wins.
+//! - `[hub]`, `[socket]`, `[state]` and `[credentials]` are joined key by key: the later file wins.
 //! - `[[module]]` adds modules. A module is written in one place: the same `id` twice, in one file
 //!   or in two, is a problem that names both places.
 //! - A relative path is relative to the folder of the file that names it.
@@ -33,7 +33,7 @@ pub use diff::ConfigDiff;
 pub use files::{MAX_FILE_BYTES, Source, drop_in_folder};
 pub use key::{Key, KeyDefault, KeyType, keys};
 pub use model::{
-    Acknowledge, Config, Credential, FileRef, FileRefError, Handler, Hub, MAX_MODULES, Module,
-    Principal, Socket, State, Transport,
+    Acknowledge, Config, Credential, Credentials, FileRef, FileRefError, Handler, Hub, MAX_MODULES,
+    Module, Principal, Socket, State, Transport,
 };
 pub use problem::{Problem, ProblemKind, Problems};

@@ -21,6 +21,8 @@ pub struct Config {
     pub socket: Socket,
     /// Where state is kept.
     pub state: State,
+    /// What is said of credentials.
+    pub credentials: Credentials,
     /// The module identities, in the order of the files. Invariant: at most [`MAX_MODULES`], no id
     /// twice. None at all is legal: the daemon then serves its socket and waits for a reload.
     pub modules: Vec<Module>,
@@ -47,6 +49,8 @@ pub struct Hub {
     pub api_version: String,
     /// The base that every wait before a retry is a multiple of, 10 ms to 1 min.
     pub retry_delay: Duration,
+    /// How long the tokens of symmetric keys are good, 10 s to a day.
+    pub token_lifetime: Duration,
     /// How many twin reads and reports all modules together send in a second, in the long run; from
     /// 1 to 10,000.
     pub operations_per_second: u32,
@@ -83,6 +87,13 @@ pub struct Socket {
 pub struct State {
     /// The folder that has one folder a module.
     pub directory: PathBuf,
+}
+
+/// What is said of credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// How long before a certificate's end the log warns of it.
+    pub expiry_warnings: Vec<Duration>,
 }
 
 /// One module identity.

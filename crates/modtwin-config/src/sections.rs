@@ -1,4 +1,4 @@
-//! The sections that there is one of: `[hub]`, `[socket]` and `[state]`.
+//! The sections that there is one of: `[hub]`, `[socket]`, `[state]` and `[credentials]`.
 //!
 //! Each is read from every file as it stands there, joined key by key, then finished with its
 //! defaults.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use modtwin_core::ids::DeviceId;
 
 use crate::field::Field;
-use crate::model::{Hub, Socket, State, Transport};
+use crate::model::{Credentials, Hub, Socket, State, Transport};
 use crate::place::Place;
 use crate::problem::{Problem, ProblemKind};
 use crate::read::Table;
@@ -27,6 +27,7 @@ pub(crate) struct RawHub {
     keep_alive: Field<Duration>,
     api_version: Field<String>,
     retry_delay: Field<Duration>,
+    token_lifetime: Field<Duration>,
     operation_rate: Field<u32>,
 }
 
@@ -41,6 +42,7 @@ impl RawHub {
         keep_alive: Field::Absent,
         api_version: Field::Absent,
         retry_delay: Field::Absent,
+        token_lifetime: Field::Absent,
         operation_rate: Field::Absent,
     };
 
@@ -60,6 +62,7 @@ impl RawHub {
             keep_alive: table.text("keep-alive", problems, keep_alive),
             api_version: table.text("api-version", problems, values::api_version),
             retry_delay: table.duration("retry-delay", problems),
+            token_lifetime: table.duration("token-lifetime", problems),
             operation_rate: table.text("operation-rate", problems, operation_rate),
         }
     }
@@ -75,6 +78,7 @@ impl RawHub {
             keep_alive: self.keep_alive.over(earlier.keep_alive),
             api_version: self.api_version.over(earlier.api_version),
             retry_delay: self.retry_delay.over(earlier.retry_delay),
+            token_lifetime: self.token_lifetime.over(earlier.token_lifetime),
             operation_rate: self.operation_rate.over(earlier.operation_rate),
         }
     }
@@ -114,6 +118,9 @@ impl RawHub {
             retry_delay: self
                 .retry_delay
                 .or_default(RETRY_DELAY, |text| values::duration(RETRY_DELAY, text))?,
+            token_lifetime: self
+                .token_lifetime
+                .or_default(TOKEN_LIFETIME, |text| values::duration(TOKEN_LIFETIME, text))?,
             operations_per_second: self
                 .operation_rate
                 .or_default(OPERATION_RATE, operation_rate)?,
@@ -132,6 +139,7 @@ fn operation_rate(text: &str) -> Result<u32, values::Fault> {
 const OPERATION_RATE: &str = "hub.operation-rate";
 const KEEP_ALIVE: &str = "hub.keep-alive";
 const RETRY_DELAY: &str = "hub.retry-delay";
+const TOKEN_LIFETIME: &str = "hub.token-lifetime";
 
 /// What one file says about the socket.
 #[derive(Debug)]
@@ -190,3 +198,31 @@ impl RawState {
         Some(State { directory: self.directory.or_default("state.directory", path)? })
     }
 }
+
+/// What one file says about credentials.
+#[derive(Debug)]
+pub(crate) struct RawCredentials {
+    expiry_warnings: Field<Vec<Duration>>,
+}
+
+impl RawCredentials {
+    pub(crate) const ABSENT: Self = Self { expiry_warnings: Field::Absent };
+
+    pub(crate) fn read(table: &Table<'_>, problems: &mut Vec<Problem>) -> Self {
+        table.refuse_unknown(problems);
+        let parse = |text: &str| values::duration(EXPIRY_WARNINGS, text);
+        Self { expiry_warnings: table.texts("expiry-warnings", problems, parse) }
+    }
+
+    pub(crate) fn over(self, earlier: Self) -> Self {
+        Self { expiry_warnings: self.expiry_warnings.over(earlier.expiry_warnings) }
+    }
+
+    pub(crate) fn finish(self) -> Option<Credentials> {
+        let days = |days: u64| Duration::from_secs(days * 86_400);
+        let usual = || vec![days(30), days(7), days(1)];
+        Some(Credentials { expiry_warnings: self.expiry_warnings.or_else(usual)? })
+    }
+}
+
+const EXPIRY_WARNINGS: &str = "credentials.expiry-warnings";

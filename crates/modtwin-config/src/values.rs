@@ -84,7 +84,8 @@ pub(crate) fn duration(path: &str, text: &str) -> Result<Duration, Fault> {
     }
     let read = humantime::parse_duration(text)
         .map_err(|error| Fault::from(format!("expected a duration, found {text:?}: {error}")))?;
-    if let Some(KeyType::Duration { min, max }) = key::find(path).map(|key| key.value)
+    if let Some(KeyType::Duration { min, max } | KeyType::Durations { min, max }) =
+        key::find(path).map(|key| key.value)
         && !(min..=max).contains(&read)
     {
         let (min, max) = (show(min), show(max));

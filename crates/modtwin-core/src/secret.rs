@@ -21,6 +21,16 @@ impl Secret {
     }
 }
 
+impl Drop for Secret {
+    /// Wipes the text, as far as safe code can: copies that a move left behind stay.
+    fn drop(&mut self) {
+        let mut bytes = core::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        // Or the compiler would see that nobody reads the zeros.
+        core::hint::black_box(&bytes);
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")

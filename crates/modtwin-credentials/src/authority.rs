@@ -1,11 +1,14 @@
 //! A certificate authority for trying out and for tests; a fleet has one of its own.
 //!
+//! Makes self-signed certificates too, which need none.
+//!
 //! It signs what it is asked to sign: there is no policy, no list of what it has signed and no
 //! revocation. Its key is in memory, and on the disk only where a caller writes it.
 
 use std::ops::Range;
 use std::time::SystemTime;
 
+use modtwin_core::ids::{DeviceId, ModuleId};
 use openssl::asn1::Asn1Integer;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::error::ErrorStack;
@@ -161,13 +164,52 @@ impl CertificateAuthority {
         builder.set_subject_name(subject)?;
         builder.set_issuer_name(self.certificate.subject_name())?;
         builder.set_pubkey(key)?;
-        builder.append_extension(BasicConstraints::new().critical().build()?)?;
-        builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
-        builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)?;
+        for_client(&mut builder)?;
         identify(&mut builder, Some(&self.certificate))?;
         builder.sign(&self.key.0, MessageDigest::sha256())?;
         Ok(builder.build())
     }
+}
+
+/// Makes a module's certificate (PEM), signed with its own key: a registry knows it by its
+/// thumbprint.
+///
+/// # Errors
+///
+/// [`RequestError::CommonNameTooLong`] where the ids do not fit into a certificate.
+pub fn self_signed(
+    key: &PrivateKey,
+    device: &DeviceId,
+    module: &ModuleId,
+    validity: Range<SystemTime>,
+) -> Result<String, RequestError> {
+    let name = request::common_name(device, module)?;
+    let failed = |source| RequestError::Openssl { what: "certificate", source };
+    let pem = own_certificate(key, &name, validity).and_then(|own| own.to_pem()).map_err(failed)?;
+    Ok(ascii(&pem))
+}
+
+fn own_certificate(
+    key: &PrivateKey,
+    name: &str,
+    validity: Range<SystemTime>,
+) -> Result<X509, ErrorStack> {
+    let mut builder = begin(validity)?;
+    let subject = request::subject(name)?;
+    builder.set_subject_name(&subject)?;
+    builder.set_issuer_name(&subject)?;
+    builder.set_pubkey(&key.0)?;
+    for_client(&mut builder)?;
+    identify(&mut builder, None)?;
+    builder.sign(&key.0, MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+/// Adds what a TLS client's certificate says of its use.
+fn for_client(builder: &mut X509Builder) -> Result<(), ErrorStack> {
+    builder.append_extension(BasicConstraints::new().critical().build()?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(ExtendedKeyUsage::new().client_auth().build()?)
 }
 
 fn authority_certificate(
@@ -228,7 +270,6 @@ fn ascii(pem: &[u8]) -> String {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use modtwin_core::ids::{DeviceId, ModuleId};
     use openssl::stack::Stack;
     use openssl::x509::X509StoreContext;
     use openssl::x509::store::X509StoreBuilder;

@@ -88,6 +88,10 @@ pub struct ClientCertificate {
     pub password: Option<Secret>,
     /// What works and should not stay so.
     pub warnings: Vec<Warning>,
+    /// The certificate's file as it was judged.
+    pub(crate) certificate_pem: Vec<u8>,
+    /// The key's file as it was judged.
+    pub(crate) key_pem: Secret,
 }
 
 impl ClientCertificate {
@@ -104,8 +108,8 @@ impl ClientCertificate {
         now: SystemTime,
     ) -> Result<Self, CredentialError> {
         let mut warnings = Vec::new();
-        let chain = read_chain(&files.certificate)?;
-        let (key, password) = read_key(files, &mut warnings)?;
+        let (certificate_pem, chain) = read_chain(&files.certificate)?;
+        let ReadKey { pem: key_pem, key, password } = read_key(files, &mut warnings)?;
         let leaf = check_pair(files, &chain, &key)?;
         let path = || files.certificate.clone();
         common_name::check(common_name::common_names(leaf.subject_name()), device, module)
@@ -115,19 +119,19 @@ impl ClientCertificate {
             .map_err(|source| CredentialError::BadCertificate { path: path(), source })?;
         warnings.extend(file::readable_by_others(&files.private_key));
         warnings.extend(chain_order(&files.certificate, &chain));
-        Ok(Self { leaf, not_after, password, warnings })
+        Ok(Self { leaf, not_after, password, warnings, certificate_pem, key_pem })
     }
 }
 
-/// Reads the certificates of a file; there is at least one.
-fn read_chain(path: &Path) -> Result<Vec<X509>, CredentialError> {
+/// Reads a file and the certificates in it; there is at least one.
+fn read_chain(path: &Path) -> Result<(Vec<u8>, Vec<X509>), CredentialError> {
     let bytes = file::read(path)?;
     let chain = X509::stack_from_pem(&bytes)
         .map_err(|source| CredentialError::BadCertificate { path: path.to_owned(), source })?;
     if chain.is_empty() {
         return Err(CredentialError::NoCertificate { path: path.to_owned(), found: guess(&bytes) });
     }
-    Ok(chain)
+    Ok((bytes, chain))
 }
 
 /// What a file without the wanted PEM seems to be.
@@ -144,16 +148,34 @@ fn guess(bytes: &[u8]) -> &'static str {
     }
 }
 
+/// A private key and where it came from.
+struct ReadKey {
+    pem: Secret,
+    key: PKey<Private>,
+    password: Option<Secret>,
+}
+
 /// Reads the private key, and its password where it needs one.
 fn read_key(
     files: &CertificateFiles,
     warnings: &mut Vec<Warning>,
-) -> Result<(PKey<Private>, Option<Secret>), CredentialError> {
+) -> Result<ReadKey, CredentialError> {
     let path = &files.private_key;
-    let bytes = file::read(path)?;
-    let Some(pem) = first_key(&bytes) else {
+    let mut bytes = file::read(path)?;
+    let Some(pem) = first_key(&bytes).map(Secret::new) else {
         return Err(CredentialError::NoKey { path: path.clone(), found: guess(&bytes) });
     };
+    bytes.fill(0);
+    let (key, password) = parse_key(files, pem.expose(), warnings)?;
+    Ok(ReadKey { pem, key, password })
+}
+
+fn parse_key(
+    files: &CertificateFiles,
+    pem: &str,
+    warnings: &mut Vec<Warning>,
+) -> Result<(PKey<Private>, Option<Secret>), CredentialError> {
+    let path = &files.private_key;
     let bad = |source| CredentialError::BadKey { path: path.clone(), source };
     // RFC 7468, section 11, and RFC 1421, section 4.6.1.1, as OpenSSL writes them.
     let encrypted = pem.contains("BEGIN ENCRYPTED PRIVATE KEY") || pem.contains("4,ENCRYPTED");

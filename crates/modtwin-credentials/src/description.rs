@@ -55,6 +55,12 @@ pub fn describe(pem: &[u8]) -> Result<Vec<Description>, DescribeError> {
 }
 
 impl Description {
+    /// Says whether subject and issuer are the same, as they are in a self-signed certificate.
+    #[must_use]
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
     pub(crate) fn of(certificate: &X509Ref) -> Result<Self, ErrorStack> {
         let mut names = common_names(certificate.subject_name());
         Ok(Self {

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use modtwin_core::secret::Secret;
+
 use crate::certificate::Warning;
 use crate::error::CredentialError;
 
@@ -27,10 +29,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CredentialError> {
     Err(CredentialError::TooLarge { path: path.to_owned(), max: MAX_BYTES })
 }
 
-/// Reads `path` as UTF-8, without the white space around it.
-pub(crate) fn read_text(path: &Path) -> Result<String, CredentialError> {
+/// Reads `path` as UTF-8.
+pub(crate) fn read_secret(path: &Path) -> Result<Secret, CredentialError> {
     match String::from_utf8(read(path)?) {
-        Ok(text) => Ok(text.trim().to_owned()),
+        Ok(text) => Ok(Secret::new(text)),
         Err(_) => Err(CredentialError::NotText { path: path.to_owned() }),
     }
 }

@@ -5,7 +5,8 @@
 //! not trusted ([`probe()`]). Leaves to others: the clock and the environment, which come in as
 //! arguments, and the connection itself. Everything here blocks on files or sockets.
 //!
-//! Keys never leave this crate but as a [`Secret`] or as the files they came from.
+//! Keys never leave this crate but as a [`Secret`], as the files they came from, or as files in
+//! memory ([`HeldCredential`]).
 
 pub mod authority;
 mod certificate;
@@ -15,6 +16,8 @@ mod date;
 mod description;
 mod error;
 mod file;
+mod held;
+mod memory_file;
 mod module_credential;
 mod probe;
 pub mod request;
@@ -26,9 +29,10 @@ pub use connection_string::{ConnectionString, ConnectionStringError};
 pub use date::Date;
 pub use description::{DescribeError, Description, describe};
 pub use error::{CredentialClass, CredentialError};
+pub use held::{Digest, HeldCredential, JudgedCredential};
 pub use modtwin_core::secret::Secret;
 pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIFETIME};
-pub use probe::{ProbeError, ProbeTarget, Stage, probe};
+pub use probe::{ProbeError, ProbeTarget, Stage, client_session, probe};
 pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};
 
 /// Prepares OpenSSL; to be called before any other library of the process may do so.

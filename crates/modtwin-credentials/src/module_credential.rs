@@ -10,6 +10,7 @@ use crate::certificate::{CertificateFiles, ClientCertificate, Warning};
 use crate::connection_string::ConnectionString;
 use crate::error::CredentialError;
 use crate::file;
+use crate::held::JudgedCredential;
 use crate::shared_access::{SasToken, SharedKey};
 
 /// How long a token is good for: an hour, as with all official clients.
@@ -83,46 +84,73 @@ impl ModuleCredential {
     ///
     /// [`CredentialError`], whose class says what sort of fault it is.
     pub fn load(&self, now: SystemTime) -> Result<Loaded, CredentialError> {
+        if let CredentialFiles::X509(files) = &self.files {
+            let loaded = ClientCertificate::load(files, (&self.device, &self.module), now)?;
+            return Ok(Loaded::X509 {
+                certificate: files.certificate.clone(),
+                private_key: files.private_key.clone(),
+                password: loaded.password,
+                not_after: loaded.not_after,
+                warnings: loaded.warnings,
+            });
+        }
+        let (key, path) = self.key()?;
+        self.sign(&key, path, file::readable_by_others(path).into_iter().collect(), now)
+    }
+
+    /// Reads and judges the files anew as [`load`](Self::load) does, for what is to be held.
+    ///
+    /// Blocks on files.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn judge(&self, now: SystemTime) -> Result<JudgedCredential, CredentialError> {
+        if let CredentialFiles::X509(files) = &self.files {
+            let judged = ClientCertificate::load(files, (&self.device, &self.module), now)?;
+            return Ok(JudgedCredential::x509(judged));
+        }
+        let (key, path) = self.key()?;
+        let warnings = file::readable_by_others(path).into_iter().collect();
+        Ok(JudgedCredential::key(key, path.to_owned(), warnings))
+    }
+
+    /// The symmetric key, and the file that has it.
+    fn key(&self) -> Result<(SharedKey, &Path), CredentialError> {
         match &self.files {
-            CredentialFiles::X509(files) => {
-                let loaded = ClientCertificate::load(files, (&self.device, &self.module), now)?;
-                Ok(Loaded::X509 {
-                    certificate: files.certificate.clone(),
-                    private_key: files.private_key.clone(),
-                    password: loaded.password,
-                    not_after: loaded.not_after,
-                    warnings: loaded.warnings,
-                })
-            }
             CredentialFiles::ConnectionString(path) => {
                 let failed =
                     |source| CredentialError::ConnectionString { path: path.clone(), source };
-                let text = file::read_text(path)?;
-                let string = ConnectionString::parse(&text).map_err(failed)?;
+                let text = file::read_secret(path)?;
+                let string = ConnectionString::parse(text.expose()).map_err(failed)?;
                 let key =
                     string.module_key(&self.host, &self.device, &self.module).map_err(failed)?;
-                self.sign(key, path, now)
+                Ok((key.clone(), path))
             }
-            CredentialFiles::SharedAccessKey(path) => {
-                let key = SharedKey::parse(&file::read_text(path)?).map_err(|source| {
+            // A certificate's key is no symmetric one.
+            CredentialFiles::X509(CertificateFiles { private_key: path, .. })
+            | CredentialFiles::SharedAccessKey(path) => {
+                let text = file::read_secret(path)?;
+                let key = SharedKey::parse(text.expose()).map_err(|source| {
                     CredentialError::SharedAccessKey { path: path.clone(), source }
                 })?;
-                self.sign(&key, path, now)
+                Ok((key, path))
             }
         }
     }
 
-    fn sign(
+    /// Signs a token with `key`, which came from `path`.
+    pub(crate) fn sign(
         &self,
         key: &SharedKey,
         path: &Path,
+        warnings: Vec<Warning>,
         now: SystemTime,
     ) -> Result<Loaded, CredentialError> {
         let expires = now.checked_add(self.token_lifetime).unwrap_or(now);
         let SasToken { token, expires } =
             SasToken::sign(&self.host, &self.device, &self.module, key, expires)
                 .map_err(|source| CredentialError::Signing { path: path.to_owned(), source })?;
-        let warnings = file::readable_by_others(path).into_iter().collect();
         Ok(Loaded::Sas { token, expires, warnings })
     }
 }

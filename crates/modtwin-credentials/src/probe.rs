@@ -6,13 +6,14 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{
-    HandshakeError, MidHandshakeSslStream, Ssl, SslContext, SslMethod, SslVerifyMode,
+    HandshakeError, MidHandshakeSslStream, Ssl, SslContext, SslContextBuilder, SslMethod,
+    SslVerifyMode, SslVersion,
 };
 use openssl::x509::verify::X509CheckFlags;
 use openssl::x509::{X509StoreContextRef, X509VerifyResult};
@@ -125,7 +126,7 @@ impl ProbeError {
 pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
     let deadline = Deadline::after(target.timeout);
     let verdict = Verdict::default();
-    let session = session(target, &verdict)?;
+    let session = probing_session(target, &verdict)?;
     let stream = DeadlineStream { stream: connect(target, deadline)?, deadline };
     match session.connect(stream) {
         Ok(mut stream) => {
@@ -142,18 +143,19 @@ pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
     }
 }
 
-/// A session that trusts the authorities of the target and verifies its name. Not from
-/// `SslConnector`, which begins by reading all of the system's authorities: ten megabytes of heap
-/// for nothing, most of which the process would never give back.
-fn session(target: &ProbeTarget, verdict: &Verdict) -> Result<Ssl, ProbeError> {
-    let other = |error: ErrorStack| ProbeError::TlsOther { detail: error.to_string() };
-    let mut context = SslContext::builder(SslMethod::tls_client()).map_err(other)?;
-    match &target.trusted_ca {
-        Some(path) => context
-            .set_ca_file(path)
-            .map_err(|source| ProbeError::TrustedCa { path: path.clone(), source })?,
-        None => context.set_default_verify_paths().map_err(other)?,
-    }
+/// A TLS session for a client that is to be connected to `server_name`: the name goes into SNI and
+/// is verified, and nobody but the authorities of `trusted_ca`, or the system's, is trusted.
+///
+/// # Errors
+///
+/// [`ProbeError::TrustedCa`] where that file cannot be used.
+pub fn client_session(server_name: &str, trusted_ca: Option<&Path>) -> Result<Ssl, ProbeError> {
+    session(server_name, context(trusted_ca)?)
+}
+
+/// A session of which every doubt about the server's certificate is noted.
+fn probing_session(target: &ProbeTarget, verdict: &Verdict) -> Result<Ssl, ProbeError> {
+    let mut context = context(target.trusted_ca.as_deref())?;
     let verdict = verdict.clone();
     context.set_verify_callback(SslVerifyMode::PEER, move |good, context| {
         if !good {
@@ -161,9 +163,33 @@ fn session(target: &ProbeTarget, verdict: &Verdict) -> Result<Ssl, ProbeError> {
         }
         good
     });
+    session(&target.server_name, context)
+}
+
+/// What trusts those authorities and nobody else. Not from `SslConnector`, which begins by reading
+/// all of the system's authorities: ten megabytes of heap for nothing, most of which the process
+/// would never give back.
+fn context(trusted_ca: Option<&Path>) -> Result<SslContextBuilder, ProbeError> {
+    let mut context = SslContext::builder(SslMethod::tls_client()).map_err(other)?;
+    context.set_verify(SslVerifyMode::PEER);
+    context.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(other)?;
+    match trusted_ca {
+        Some(path) => context
+            .set_ca_file(path)
+            .map_err(|source| ProbeError::TrustedCa { path: path.to_owned(), source })?,
+        None => context.set_default_verify_paths().map_err(other)?,
+    }
+    Ok(context)
+}
+
+fn session(server_name: &str, context: SslContextBuilder) -> Result<Ssl, ProbeError> {
     let mut ssl = Ssl::new(&context.build()).map_err(other)?;
-    verify_name(&mut ssl, &target.server_name).map_err(other)?;
+    verify_name(&mut ssl, server_name).map_err(other)?;
     Ok(ssl)
+}
+
+fn other(error: ErrorStack) -> ProbeError {
+    ProbeError::TlsOther { detail: error.to_string() }
 }
 
 /// Sends the name as SNI and has it verified. An IP address is no name for SNI (RFC 6066, 3).

@@ -120,12 +120,18 @@ pub fn generate_key(kind: KeyKind) -> Result<PrivateKey, RequestError> {
 ///
 /// [`RequestError::CommonNameTooLong`] where the ids do not fit into a certificate.
 pub fn csr(key: &PrivateKey, device: &DeviceId, module: &ModuleId) -> Result<String, RequestError> {
+    let name = common_name(device, module)?;
+    request(key, &name).map_err(|source| RequestError::Openssl { what: "request", source })
+}
+
+/// The name that a module's certificate must have, where one can have it.
+pub(crate) fn common_name(device: &DeviceId, module: &ModuleId) -> Result<String, RequestError> {
     let name = common_name::expected(device, module);
     let length = name.chars().count();
     if length > MAX_COMMON_NAME_LENGTH {
         return Err(RequestError::CommonNameTooLong { common_name: name, length });
     }
-    request(key, &name).map_err(|source| RequestError::Openssl { what: "request", source })
+    Ok(name)
 }
 
 fn request(key: &PrivateKey, common_name: &str) -> Result<String, ErrorStack> {

@@ -17,6 +17,7 @@ use openssl::sign::Signer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::date::unix_seconds;
+use crate::held::Digest;
 
 /// What stays as it is in a token: the unreserved characters of RFC 3986, section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -45,7 +46,10 @@ pub struct SigningError(#[from] ErrorStack);
 
 /// A symmetric key. OpenSSL holds it, and wipes it when it is dropped.
 #[derive(Clone)]
-pub struct SharedKey(PKey<Private>);
+pub struct SharedKey {
+    key: PKey<Private>,
+    digest: Digest,
+}
 
 impl fmt::Debug for SharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,12 +73,18 @@ impl SharedKey {
         }
         let mut bytes = STANDARD.decode(text).map_err(|_| KeyError::NotBase64)?;
         let key = PKey::hmac(&bytes).map_err(|_| KeyError::Refused);
+        let digest = Digest::of(&[&bytes]);
         bytes.fill(0);
-        key.map(Self)
+        key.map(|key| Self { key, digest })
+    }
+
+    /// Tells one key from another.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
     }
 
     fn sign(&self, text: &str) -> Result<String, ErrorStack> {
-        let mut signer = Signer::new(MessageDigest::sha256(), &self.0)?;
+        let mut signer = Signer::new(MessageDigest::sha256(), &self.key)?;
         let signature = signer.sign_oneshot_to_vec(text.as_bytes())?;
         Ok(STANDARD.encode(signature))
     }

@@ -18,6 +18,7 @@ use crate::engine::Shared;
 use crate::fault;
 use crate::handle::Phase;
 use crate::line::Line;
+use crate::link::Carrier;
 use crate::options::{self, Checked};
 use crate::worker::{Command, Open, OpenReply, Opened};
 
@@ -28,6 +29,7 @@ pub(crate) struct Attempt {
     pub(crate) line: Arc<Line>,
     pub(crate) engine: Arc<Shared>,
     pub(crate) request: ConnectRequest,
+    pub(crate) carrier: Carrier,
     pub(crate) deadline: Instant,
 }
 
@@ -61,7 +63,7 @@ impl Attempt {
     }
 
     async fn connect(&self) -> Result<Opened, Stop> {
-        let checked = self.in_time(options::check(&self.request)).await??;
+        let checked = self.in_time(options::check(&self.request, self.carrier)).await??;
         let addresses = self.resolve().await?;
         let mut error = match self.try_once(&checked).await? {
             Ok(opened) => return Ok(opened),

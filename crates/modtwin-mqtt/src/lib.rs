@@ -30,5 +30,5 @@ mod worker;
 
 pub use diagnosis::{Diagnosis, Endpoint};
 pub use engine::{Engine, EngineError};
-pub use link::Link;
+pub use link::{Carrier, Link};
 pub use trust::SYSTEM_BUNDLES;

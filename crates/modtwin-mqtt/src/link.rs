@@ -23,11 +23,31 @@ pub struct Link {
     engine: Arc<Shared>,
     /// The epoch of the latest connect.
     epoch: Option<Epoch>,
+    carrier: Carrier,
+}
+
+/// What MQTT runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Carrier {
+    /// TLS alone.
+    #[default]
+    Tls,
+    /// WebSockets over TLS, at the path that hubs serve.
+    WebSocket,
 }
 
 impl Link {
     pub(crate) fn new(id: u64, line: Line, engine: Arc<Shared>) -> Self {
-        Self { id, line: Arc::new(line), engine, epoch: None }
+        Self { id, line: Arc::new(line), engine, epoch: None, carrier: Carrier::default() }
+    }
+
+    /// The same link over something else, from its next connect on.
+    #[must_use]
+    pub fn over(self, carrier: Carrier) -> Self {
+        // Not by the struct update syntax: a link that is dropped ends.
+        let mut link = self;
+        link.carrier = carrier;
+        link
     }
 
     /// Sends word to the engine; without one the epoch has ended.
@@ -56,6 +76,7 @@ impl HubLink for Link {
             line: Arc::clone(&self.line),
             engine: Arc::clone(&self.engine),
             request,
+            carrier: self.carrier,
             deadline,
         };
         self.engine.runtime.spawn(attempt.run());

@@ -15,6 +15,7 @@ use paho_mqtt::{
 };
 
 use crate::handle::Identity;
+use crate::link::Carrier;
 use crate::trust;
 
 /// A checked request.
@@ -29,7 +30,7 @@ pub(crate) struct Checked {
 /// # Errors
 ///
 /// A fault with reason `config` that names the text or file.
-pub(crate) async fn check(request: &ConnectRequest) -> Result<Checked, Fault> {
+pub(crate) async fn check(request: &ConnectRequest, carrier: Carrier) -> Result<Checked, Fault> {
     for (what, text) in [
         ("host", &request.host),
         ("client id", &request.client_id),
@@ -55,7 +56,7 @@ pub(crate) async fn check(request: &ConnectRequest) -> Result<Checked, Fault> {
         )?;
     }
     let identity = Identity {
-        server_uri: server_uri(&request.host, request.port),
+        server_uri: server_uri(&request.host, request.port, carrier),
         client_id: request.client_id.clone(),
     };
     Ok(Checked { identity, trusted_ca })
@@ -112,12 +113,16 @@ fn tls(credential: &Credential, trusted_ca: &Path) -> Result<SslOptions, Fault> 
     Ok(tls.finalize())
 }
 
-/// As paho parses it: an IPv6 address in brackets.
-fn server_uri(host: &str, port: u16) -> String {
+/// As paho parses it: an IPv6 address in brackets, the path of WebSockets after the port.
+fn server_uri(host: &str, port: u16, carrier: Carrier) -> String {
+    let (scheme, path) = match carrier {
+        Carrier::Tls => ("ssl", ""),
+        Carrier::WebSocket => ("wss", WEBSOCKET_PATH),
+    };
     if host.parse::<Ipv6Addr>().is_ok() {
-        format!("ssl://[{host}]:{port}")
+        format!("{scheme}://[{host}]:{port}{path}")
     } else {
-        format!("ssl://{host}:{port}")
+        format!("{scheme}://{host}:{port}{path}")
     }
 }
 
@@ -143,6 +148,8 @@ fn config(detail: String) -> Fault {
 /// What hubs offer for TLS 1.2 ("TLS support in IoT Hub": ECDHE with AES-GCM or AES-CBC and SHA-2),
 /// and ChaCha20 for gateways.
 const TLS12_SUITES: &str = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES+SHA256:ECDHE+AES+SHA384";
+/// Where hubs serve MQTT over WebSockets ("Communicate with an IoT hub using the MQTT protocol").
+const WEBSOCKET_PATH: &str = "/$iothub/websocket";
 /// Fits no key.
 const NO_PASSWORD: &str = "\u{1}";
 
@@ -179,8 +186,12 @@ mod tests {
             ("127.0.0.1", "ssl://127.0.0.1:8883"),
             ("::1", "ssl://[::1]:8883"),
         ] {
-            assert_eq!(check(&request(host)).await.unwrap().identity.server_uri, uri);
+            let checked = check(&request(host), Carrier::Tls).await.unwrap();
+            assert_eq!(checked.identity.server_uri, uri);
         }
+        let checked = check(&request("hub.example.test"), Carrier::WebSocket).await.unwrap();
+        let uri = "wss://hub.example.test:8883/$iothub/websocket";
+        assert_eq!(checked.identity.server_uri, uri);
     }
 
     #[tokio::test]
@@ -188,7 +199,7 @@ mod tests {
         let mut user = request("hub");
         user.user_name = "a\0b".into();
         for bad in [request("h\0b"), user] {
-            assert_eq!(check(&bad).await.unwrap_err().reason, Reason::Config);
+            assert_eq!(check(&bad, Carrier::Tls).await.unwrap_err().reason, Reason::Config);
         }
     }
 
@@ -201,7 +212,7 @@ mod tests {
             password: None,
             expires: SystemTime::now(),
         };
-        let fault = check(&bad).await.unwrap_err();
+        let fault = check(&bad, Carrier::Tls).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Config);
         assert!(fault.detail.contains("/nowhere/leaf.pem"), "{}", fault.detail);
     }

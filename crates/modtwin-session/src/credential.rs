@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use modtwin_core::secret::Secret;
 use modtwin_core::status::Fault;
+use tokio::sync::Semaphore;
 
 /// What proves a module's identity at the next connect.
 #[derive(Debug, Clone)]
@@ -41,6 +43,9 @@ impl Credential {
 }
 
 /// Reads and checks a module's credential; asked before every connect, so that new files count.
+///
+/// It hears what became of what it handed out, so that it can go back to what worked. Apart from
+/// `load` no call blocks.
 pub trait CredentialSource: Send + Sync + fmt::Debug {
     /// Reads the credential anew. Blocks on files: called on a blocking thread.
     ///
@@ -49,4 +54,22 @@ pub trait CredentialSource: Send + Sync + fmt::Debug {
     /// A [`Fault`] with reason `config`, `expired_credential` or `clock`, whose text says which
     /// file is wrong and how.
     fn load(&self) -> Result<Credential, Fault>;
+
+    /// The hub has accepted what was loaded last.
+    fn accepted(&self) {}
+
+    /// The hub has refused what was loaded last. Says whether the next load will give something
+    /// that worked before, which is worth a try at once.
+    fn refused(&self, _fault: &Fault) -> bool {
+        false
+    }
+
+    /// Somebody asks for a new connection: what was refused before deserves another chance.
+    fn reconsider(&self) {}
+
+    /// The turn for renewing a live session's credential, shared by the sessions of a daemon: one
+    /// at a time is away from its hub for that.
+    fn renewals(&self) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(1))
+    }
 }

@@ -1,10 +1,12 @@
 //! The loop of one session: an event in, the core's effects out.
 //!
 //! Owns the order in which events are taken. Performing the effects is in `effects`, what
-//! concerns the disk in `saving`, what the log hears in `log`.
+//! concerns the disk in `saving`, what the log hears in `log`, the change of a live session's
+//! credential in `renewal`.
 
 mod effects;
 mod log;
+mod renewal;
 mod saving;
 
 use std::collections::BTreeSet;
@@ -14,12 +16,13 @@ use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId
 use modtwin_core::session::{AckRefused, Session, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
 use modtwin_wire::Inbound;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use self::log::NearlyFull;
+use self::renewal::Renewal;
 use crate::clock::ClockReceiver;
 use crate::credential::Credential;
 use crate::handle::{AckError, Acknowledgement, Command, ReportError};
@@ -68,6 +71,8 @@ enum Job {
     /// A request that waited for its turn may be sent.
     Admitted(Epoch, RequestId, Request),
     Prepared(Epoch, Result<Credential, Fault>),
+    /// The turn to renew the credential has come; none where nobody gives turns any more.
+    Turn(Option<OwnedSemaphorePermit>),
 }
 
 /// One run of a session.
@@ -79,7 +84,7 @@ pub(crate) struct Driver<'a> {
     around: Surroundings,
     waiters: Waiters,
     jobs: JoinSet<Job>,
-    renew_at: Option<Instant>,
+    renewal: Renewal,
     reached: watch::Receiver<u64>,
     clock: ClockReceiver,
     /// The state on disk could not be read: it must not be overwritten.
@@ -129,7 +134,7 @@ impl<'a> Driver<'a> {
             around,
             waiters: Waiters::default(),
             jobs: JoinSet::new(),
-            renew_at: None,
+            renewal: Renewal::default(),
             log_limit: LogLimit::default(),
             view_changed: true,
             last_logged: (HubState::Connecting, Reason::Starting, String::new()),
@@ -160,14 +165,14 @@ impl<'a> Driver<'a> {
     async fn next_event(&mut self) -> Event {
         let clock = self.around.clock;
         let deadline = self.session.next_deadline().map(|at| clock.instant(at));
-        let Self { ends, stop, jobs, renew_at, reached, clock: wall, .. } = self;
+        let Self { ends, stop, jobs, renewal, reached, clock: wall, .. } = self;
         let events = &mut ends.ports.events;
         // A closed channel is never ready: the other ends live in the supervisor, which says stop.
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => Event::Stop,
             () = sleep_until_some(deadline) => Event::Timeout,
-            () = sleep_until_some(*renew_at) => Event::Renew,
+            () = sleep_until_some(renewal.at) => Event::Renew,
             Some(job) = jobs.join_next(), if !jobs.is_empty() => Event::Job(job),
             Ok(()) = reached.changed() => Event::HubReached,
             Ok(()) = wall.changed() => Event::ClockChanged,
@@ -182,11 +187,7 @@ impl<'a> Driver<'a> {
         match event {
             Event::Stop => self.session.stop(now),
             Event::Timeout => self.session.handle_timeout(now),
-            Event::Renew => {
-                self.renew_at = None;
-                info!("renewing the access token by a reconnect");
-                self.session.reconnect(now);
-            }
+            Event::Renew => self.await_renewal_turn(),
             Event::HubReached => self.session.hasten(now),
             Event::ClockChanged => self.session.clock_was_set(now),
             Event::Job(Ok(Job::Saved(written))) => self.saved(written),
@@ -198,6 +199,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Event::Job(Ok(Job::Prepared(epoch, credential))) => self.prepared(epoch, credential),
+            Event::Job(Ok(Job::Turn(turn))) => self.renew(turn),
             Event::Job(Err(error)) => self.job_failed(&error),
             Event::Status(epoch, status) => {
                 if epoch.0 == self.ends.epoch {
@@ -220,13 +222,17 @@ impl<'a> Driver<'a> {
     fn link_status(&mut self, status: LinkStatus) {
         let now = self.around.clock.now();
         match status {
-            LinkStatus::Connected => self.session.handle_connected(now),
+            LinkStatus::Connected => {
+                self.ends.ports.credentials.accepted();
+                self.session.handle_connected(now);
+            }
             LinkStatus::Failed(fault) => {
                 self.ends.ports.governor.note_failed(fault.reason);
-                self.session.handle_failed(now, fault);
+                self.attempt_failed(fault);
             }
             LinkStatus::Subscribed => self.session.handle_subscribed(now),
             LinkStatus::Lost(fault) => {
+                self.renewal.end();
                 self.ends.ports.governor.note_failed(fault.reason);
                 self.session.handle_lost(now, fault);
             }
@@ -258,7 +264,11 @@ impl<'a> Driver<'a> {
     fn command(&mut self, command: Command) {
         let now = self.around.clock.now();
         match command {
-            Command::Reconnect => self.session.reconnect(now),
+            Command::Reconnect => {
+                self.ends.ports.credentials.reconsider();
+                self.session.reconnect(now);
+            }
+            Command::Renew => self.renew_soon(),
             Command::Handlers(rules) => {
                 self.ends.config.handlers.clone_from(&rules);
                 self.session.set_handlers(now, rules);

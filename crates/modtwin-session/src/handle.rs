@@ -89,6 +89,7 @@ pub(crate) enum Command {
         stored: oneshot::Sender<Result<(), AckError>>,
     },
     Reconnect,
+    Renew,
     Handlers(Vec<HandlerRule>),
 }
 
@@ -167,5 +168,12 @@ impl ModuleHandle {
     pub async fn reconnect(&self) {
         // A session that has ended needs no reconnect.
         let _ended = self.commands.send(Command::Reconnect).await;
+    }
+
+    /// Has a live session connect anew with its new credential, at a moment of its own; one that is
+    /// not live takes the new credential at its next attempt anyway.
+    pub async fn renew(&self) {
+        // A session that has ended needs no credential.
+        let _ended = self.commands.send(Command::Renew).await;
     }
 }

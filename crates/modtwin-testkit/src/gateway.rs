@@ -100,6 +100,11 @@ impl Gateway {
         Client::new(self.socket())
     }
 
+    /// Reaches the hub at another port from now on.
+    pub fn dial(&mut self, port: u16) {
+        self.hub.mqtt_port = port;
+    }
+
     /// Adds a module with those lines in its TOML table, credentials and handlers among them.
     pub fn add_module(&mut self, module: &str, lines: &str) {
         self.modules.push((module.to_owned(), lines.to_owned()));

@@ -38,6 +38,7 @@ pub struct Facts {
 pub struct Hub {
     folder: TempDir,
     program: PathBuf,
+    arguments: Vec<String>,
     process: Option<Child>,
     /// What it says of itself.
     pub facts: Facts,
@@ -59,10 +60,20 @@ impl Hub {
     ///
     /// Where it can't be started or does not serve in time.
     pub async fn start_in(parent: &Path) -> anyhow::Result<Self> {
+        Self::start_with(parent, &[]).await
+    }
+
+    /// Starts a hub as [`start_in`](Self::start_in) does, with more arguments, such as `--tier s1`.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started or does not serve in time.
+    pub async fn start_with(parent: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let program = program("iothub-emulator")?;
         let folder = tempfile::tempdir_in(parent).context("cannot make the hub's folder")?;
-        let process = spawn(&program, folder.path(), 0, 0)?;
-        let mut hub = Self { facts: placeholder(), folder, program, process: Some(process) };
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut hub = Self { facts: placeholder(), folder, program, arguments, process: None };
+        hub.process = Some(hub.spawn(0, 0)?);
         hub.facts = hub.serving().await?;
         Ok(hub)
     }
@@ -135,9 +146,28 @@ impl Hub {
         let said = self.folder.path().join("emulator.json");
         std::fs::remove_file(&said).context("cannot remove emulator.json")?;
         let Facts { mqtt_port, https_port, .. } = self.facts;
-        self.process = Some(spawn(&self.program, self.folder.path(), mqtt_port, https_port)?);
+        self.process = Some(self.spawn(mqtt_port, https_port)?);
         self.facts = self.serving().await?;
         Ok(())
+    }
+
+    fn spawn(&self, mqtt_port: u16, https_port: u16) -> anyhow::Result<Child> {
+        let folder = self.folder.path();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("emulator.log"))
+            .context("cannot open the emulator's log")?;
+        Command::new(&self.program)
+            .arg("--dir")
+            .arg(folder)
+            .args(["--mqtt-port", &mqtt_port.to_string(), "--https-port", &https_port.to_string()])
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start `{}`", self.program.display()))
     }
 
     async fn serving(&mut self) -> anyhow::Result<Facts> {
@@ -179,23 +209,6 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
         bail!("`{}` is not built; run `cargo build --workspace` first", program.display());
     }
     Ok(program)
-}
-
-fn spawn(program: &Path, folder: &Path, mqtt_port: u16, https_port: u16) -> anyhow::Result<Child> {
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join("emulator.log"))
-        .context("cannot open the emulator's log")?;
-    Command::new(program)
-        .arg("--dir")
-        .arg(folder)
-        .args(["--mqtt-port", &mqtt_port.to_string(), "--https-port", &https_port.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .with_context(|| format!("cannot start `{}`", program.display()))
 }
 
 fn placeholder() -> Facts {

@@ -1,5 +1,8 @@
 //! The definition of the command line: arguments, help, man page and completions come from here.
 
+pub mod cert;
+pub mod hub;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +59,11 @@ pub enum Command {
     Validate(Validate),
     /// Make a private key for a module and the request for its certificate.
     Csr(Csr),
+    /// Make, show and check certificates.
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
+    /// Create and look after identities at the hub, with a service connection string.
+    Hub(hub::Hub),
     /// Have the daemon read its config again.
     Reload,
     /// Have the daemon connect a module anew.

@@ -32,10 +32,7 @@ struct Made<'a> {
 
 /// Makes the key, or takes one that is there, and the request.
 pub(crate) fn run(args: &Csr, output: &Output) -> Result<(), Failure> {
-    let device = DeviceId::new(&args.device)
-        .map_err(|error| Failure::usage(format!("--device `{}`: {error}", args.device)))?;
-    let module = ModuleId::new(&args.module)
-        .map_err(|error| Failure::usage(format!("--module `{}`: {error}", args.module)))?;
+    let (device, module) = (device_id(&args.device)?, module_id(&args.module)?);
     let key_path = key_path(args)?;
     let (key, is_new) = match &args.key {
         Some(path) => (existing(path)?, false),
@@ -53,7 +50,7 @@ pub(crate) fn run(args: &Csr, output: &Output) -> Result<(), Failure> {
         })?;
     }
     if let Some(path) = &args.out {
-        write_request(path, &pem, args.force).map_err(|error| {
+        write_public(path, &pem, args.force).map_err(|error| {
             let key = key_path.display();
             let next = if is_new {
                 format!("; the key is in `{key}`: go on with --key")
@@ -73,6 +70,16 @@ pub(crate) fn run(args: &Csr, output: &Output) -> Result<(), Failure> {
         is_new,
         output,
     )
+}
+
+/// The device that `--device` names.
+pub(crate) fn device_id(text: &str) -> Result<DeviceId, Failure> {
+    DeviceId::new(text).map_err(|error| Failure::usage(format!("--device `{text}`: {error}")))
+}
+
+/// The module that `--module` names.
+pub(crate) fn module_id(text: &str) -> Result<ModuleId, Failure> {
+    ModuleId::new(text).map_err(|error| Failure::usage(format!("--module `{text}`: {error}")))
 }
 
 fn tell_made(made: &Made<'_>, is_new: bool, output: &Output) -> Result<(), Failure> {
@@ -117,8 +124,8 @@ fn existing(path: &Path) -> Result<PrivateKey, Failure> {
     })
 }
 
-/// Writes the request, which is no secret, and makes it durable.
-fn write_request(path: &Path, pem: &str, force: bool) -> io::Result<()> {
+/// Writes what is no secret, a request or a certificate, and makes it durable.
+pub(crate) fn write_public(path: &Path, pem: &str, force: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true);
     let mut file: File = if force {

@@ -9,11 +9,13 @@
 
 mod ack;
 mod admin;
+mod cert;
 pub mod cli;
 mod csr;
 mod failure;
 mod get;
 mod hook;
+mod hub;
 mod output;
 mod report;
 mod status;
@@ -70,6 +72,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Ack(args) => ack::run(&client, args, &output).await,
         Command::Validate(args) => validate::run(&args, &output),
         Command::Csr(args) => csr::run(&args, &output),
+        Command::Cert(command) => cert::run(&command, &output),
+        Command::Hub(args) => Box::pin(hub::run(args, &output)).await,
         Command::Reload => admin::reload(&client, &output).await,
         Command::Reconnect(args) => admin::reconnect(&client, &args, &output).await,
         Command::Completions(args) => output.completions(&mut Cli::command(), args.shell),

@@ -32,7 +32,7 @@ pub(crate) async fn run(client: &Client, args: &Report, output: &Output) -> Resu
 }
 
 /// The merge patch that the arguments say.
-fn patch(arguments: &[String]) -> Result<Document, Failure> {
+pub(crate) fn patch(arguments: &[String]) -> Result<Document, Failure> {
     match arguments {
         [only] if only == "-" => object(&standard_input()?, "standard input"),
         [only] if only.trim_start().starts_with(['{', '[']) => object(only, "the patch"),

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_config::{Config, Problems, Transport};
+use modtwin_config::{Config, Problems};
 use modtwin_mqtt::{Engine, EngineError};
 use modtwin_session::governor::Governor;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::clock::ClockKeeper;
@@ -29,9 +29,6 @@ pub enum StartError {
     /// The config has problems, all of which are listed.
     #[error("config refused:\n{0}")]
     Config(Problems),
-    /// The config asks for something this version can't do.
-    #[error("{0}")]
-    Unsupported(String),
     /// The socket could not be made.
     #[error("the local API has no socket")]
     Socket(#[source] SocketError),
@@ -78,7 +75,6 @@ impl Daemon {
     ) -> Result<(Self, CommandSender), StartError> {
         modtwin_credentials::prepare();
         let config = Config::load(config_path).map_err(StartError::Config)?;
-        check_supported(&config)?;
         let (listener, guard) = listen(&config).await.map_err(StartError::Socket)?;
         let engine = Arc::new(Engine::start(Arc::new(TlsProbe)).map_err(StartError::Mqtt)?);
         let governor =
@@ -94,6 +90,7 @@ impl Daemon {
                 clock,
                 state_directory: config.state.directory.clone(),
                 credentials_directory: environment.credentials_directory,
+                renewals: Arc::new(Semaphore::new(1)),
             },
             facts: Arc::new(facts(config_path, &config)),
             config,
@@ -153,16 +150,6 @@ async fn listen(config: &Config) -> Result<(UnixListener, Option<PathGuard>), So
     let bound = socket::bind(&config.socket.path, SOCKET_MODE).await?;
     info!(path = %config.socket.path.display(), "serving the local API");
     Ok((bound.listener, Some(bound.guard)))
-}
-
-fn check_supported(config: &Config) -> Result<(), StartError> {
-    match config.hub.transport {
-        Transport::Mqtt => Ok(()),
-        Transport::WebSocket => Err(StartError::Unsupported(
-            "[hub] transport = \"websocket\" is not supported yet; use \"mqtt\" (port 8883)"
-                .to_owned(),
-        )),
-    }
 }
 
 fn facts(config_path: &Path, config: &Config) -> Facts {

@@ -19,7 +19,7 @@ pub const CONFIG: u8 = 78;
 #[must_use]
 pub fn code(error: &StartError) -> u8 {
     match error {
-        StartError::Config(_) | StartError::Unsupported(_) => CONFIG,
+        StartError::Config(_) => CONFIG,
         StartError::Socket(error) if is_denied(error) => PERMISSION,
         StartError::Socket(_) | StartError::Mqtt(_) => INTERNAL,
     }

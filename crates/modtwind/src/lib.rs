@@ -10,8 +10,10 @@ compile_error!("a panicking session must not end the daemon: build with panic = 
 pub mod cli;
 mod clock;
 mod config_watch;
+mod credential;
 pub mod daemon;
 pub mod exit;
+mod foresight;
 pub mod local_api;
 pub mod logging;
 pub mod signals;

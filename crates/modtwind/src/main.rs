@@ -43,6 +43,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     logging::start(logging::level(arguments.verbose), arguments.log_format)?;
+    keep_out_of_core_dumps();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -66,6 +67,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // A blocking thread that waits for a dead disk or name server must not hold up the end.
     runtime.shutdown_timeout(LAST_THREADS);
     outcome
+}
+
+/// Keeps keys and tokens out of core dumps. A limit of one byte is none that a file could have, and
+/// the value at which the kernel starts no program for dumps either (fs/coredump.c,
+/// `do_coredump`); a limit of nothing would not keep it from that.
+fn keep_out_of_core_dumps() {
+    const NO_DUMP: u64 = 1;
+    let limited = getrlimit(Resource::RLIMIT_CORE).and_then(|(_, hard)| {
+        let limit = hard.min(NO_DUMP);
+        setrlimit(Resource::RLIMIT_CORE, limit, limit)
+    });
+    if let Err(error) = limited {
+        tracing::warn!(%error, "can't keep secrets out of core dumps");
+    }
 }
 
 /// Lets the process open as many files as it may: the soft limit is often 1,024, less than the

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use modtwin_api::ReloadOutcome;
 use modtwin_config::{Config, ConfigDiff, Module};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at
 use tracing::{error, info, warn};
 
 use crate::config_watch::{ConfigWatch, fingerprint};
+use crate::foresight::Foresight;
 use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
 use crate::systemd::{ServiceManager, watchdog_interval};
 use crate::unit::{Replacement, Unit};
@@ -70,6 +71,7 @@ pub(crate) struct Supervisor {
     registry: watch::Sender<Arc<Registry>>,
     manager: ServiceManager,
     files: ConfigWatch,
+    foresight: Foresight,
 }
 
 impl Supervisor {
@@ -77,9 +79,9 @@ impl Supervisor {
     pub(crate) async fn open(parts: Parts) -> Self {
         let mut units = Vec::new();
         for module in &parts.config.modules {
-            let (handle, seat) = parts.workshop.open(&parts.config.hub, module).await;
+            let opened = parts.workshop.open(&parts.config.hub, module).await;
             let files = fingerprint(&parts.workshop.credential_paths(module));
-            units.push(Unit::new(Arc::new(module.clone()), handle, seat, files));
+            units.push(Unit::new(Arc::new(module.clone()), opened, files));
         }
         let registry = watch::Sender::new(Arc::new(registry(&parts, &units)));
         let files = ConfigWatch::start(&parts.config_path, &credential_folders(&parts));
@@ -91,6 +93,7 @@ impl Supervisor {
             registry,
             manager: ServiceManager::default(),
             files,
+            foresight: Foresight::default(),
         }
     }
 
@@ -149,9 +152,12 @@ impl Supervisor {
             Event::RestartDue => self.restart_due(),
             Event::FilesChanged => {
                 let _logged = self.reload().await;
-                self.wake_mended().await;
+                self.look_at_credentials().await;
             }
-            Event::Tick => self.tick(),
+            Event::Tick => {
+                self.tick();
+                self.look_ahead().await;
+            }
             Event::Responsive(true) => self.manager.alive(),
             Event::Responsive(false) => error!("the MQTT thread does not answer"),
         }
@@ -236,6 +242,8 @@ impl Supervisor {
             }
         };
         let diff = ConfigDiff::between(&self.parts.config, &config);
+        // What is only said from time to time takes effect without any ado.
+        self.parts.config.credentials = config.credentials.clone();
         let outcome = outcome(&diff, &self.parts.config, &config);
         if diff.is_empty() {
             return Ok(outcome);
@@ -314,21 +322,30 @@ impl Supervisor {
     }
 
     async fn open_unit(&mut self, module: Arc<Module>) -> Unit {
-        let (handle, seat) = self.parts.workshop.open(&self.parts.config.hub, &module).await;
+        let opened = self.parts.workshop.open(&self.parts.config.hub, &module).await;
         let files = fingerprint(&self.parts.workshop.credential_paths(&module));
-        let mut unit = Unit::new(module, handle, seat, files);
+        let mut unit = Unit::new(module, opened, files);
         unit.start(&mut self.tasks);
         unit
     }
 
-    /// Files were touched: modules that wait for somebody to mend theirs look at them now.
-    async fn wake_mended(&mut self) {
+    /// Looks at what time alone changes: certificates that come to their end, and refused ones that
+    /// deserve another try.
+    async fn look_ahead(&mut self) {
+        self.foresight.look(&self.units, &self.parts.config.credentials, SystemTime::now());
+        for unit in &self.units {
+            if unit.handle.view().hub.state == HubState::Connected && unit.keeper.is_due_again() {
+                unit.take_up_credential().await;
+            }
+        }
+    }
+
+    /// Files were touched: each module whose own were looks at them now.
+    async fn look_at_credentials(&mut self) {
         for unit in &mut self.units {
             let files = fingerprint(&self.parts.workshop.credential_paths(&unit.module));
-            let touched = std::mem::replace(&mut unit.credential_files, files.clone()) != files;
-            if touched && unit.handle.view().hub.state == HubState::Disabled {
-                info!(module = %unit.module.id, "credential files changed, trying them");
-                unit.handle.reconnect().await;
+            if std::mem::replace(&mut unit.credential_files, files.clone()) != files {
+                unit.take_up_credential().await;
             }
         }
     }
@@ -365,7 +382,7 @@ fn registry(parts: &Parts, units: &[Unit]) -> Registry {
             .map(|unit| Entry {
                 handle: unit.handle.clone(),
                 config: Arc::clone(&unit.module),
-                credential_warnings: Vec::new(),
+                credential_warnings: unit.keeper.words(),
             })
             .collect(),
         problems: BTreeMap::new(),

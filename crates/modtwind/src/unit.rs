@@ -5,13 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use modtwin_config::Module;
+use modtwin_core::status::{HubState, Reason};
 use modtwin_session::handle::ModuleHandle;
 use modtwin_session::seat::Seat;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use crate::config_watch::Fingerprint;
+use crate::credential::{Keeper, News};
+use crate::wiring::Opened;
 
 /// How many crashes within [`WINDOW`] are too many.
 const BUDGET: usize = 5;
@@ -28,6 +32,7 @@ const GIVEN_UP: &str = "the session crashed too often and is not started again; 
 pub(crate) struct Unit {
     pub(crate) module: Arc<Module>,
     pub(crate) handle: ModuleHandle,
+    pub(crate) keeper: Arc<Keeper>,
     /// The credential files as last looked at.
     pub(crate) credential_files: Fingerprint,
     seat: Seat,
@@ -50,15 +55,12 @@ pub(crate) enum Replacement {
 }
 
 impl Unit {
-    pub(crate) fn new(
-        module: Arc<Module>,
-        handle: ModuleHandle,
-        seat: Seat,
-        credential_files: Fingerprint,
-    ) -> Self {
+    pub(crate) fn new(module: Arc<Module>, opened: Opened, credential_files: Fingerprint) -> Self {
+        let Opened { handle, seat, keeper } = opened;
         Self {
             module,
             handle,
+            keeper,
             credential_files,
             seat,
             stop: watch::Sender::new(false),
@@ -81,6 +83,33 @@ impl Unit {
     pub(crate) fn stop(&mut self) {
         self.restart_at = None;
         self.stop.send_replace(true);
+    }
+
+    /// Looks at credential files that have changed: a session that works changes to them at a moment
+    /// of its own, if they can be used at all; one that waits for somebody to mend them tries at once.
+    pub(crate) async fn take_up_credential(&self) {
+        let keeper = Arc::clone(&self.keeper);
+        let looked = tokio::task::spawn_blocking(move || keeper.look()).await;
+        let module = &self.module.id;
+        let hub = &self.handle.view().hub;
+        let waits_for_better = hub.state == HubState::Disabled
+            || hub.state == HubState::Disconnected
+                && matches!(hub.reason, Reason::BadCredential | Reason::Clock);
+        if waits_for_better {
+            info!(%module, "credential files changed, trying them");
+            return self.handle.reconnect().await;
+        }
+        match looked {
+            Ok(News::Usable) => {
+                info!(%module, "new credential files, taking them up soon");
+                self.handle.renew().await;
+            }
+            Ok(News::Unusable(why)) => {
+                warn!(%module, why, "new credential files can't be used, going on with the old ones");
+            }
+            Ok(News::None) => {}
+            Err(error) => warn!(%module, %error, "looking at the credential failed unexpectedly"),
+        }
     }
 
     /// Whether that task is this unit's.

@@ -4,26 +4,26 @@
 use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use modtwin_config::{Acknowledge, Credential, FileRefError, Handler, Hub, Module};
+use modtwin_config::{Acknowledge, Credential, FileRefError, Handler, Hub, Module, Transport};
 use modtwin_core::governor::Policy;
 use modtwin_core::handlers::HandlerRule;
 use modtwin_core::session::Settings;
 use modtwin_core::status::{Fault, Reason};
 use modtwin_credentials::{
-    CertificateFiles, CredentialClass, CredentialFiles, Loaded, ModuleCredential, ProbeTarget,
-    probe,
+    CertificateFiles, CredentialFiles, ModuleCredential, ProbeError, ProbeTarget, probe,
 };
-use modtwin_mqtt::{Diagnosis, Endpoint, Engine};
+use modtwin_mqtt::{Carrier, Diagnosis, Endpoint, Engine};
 use modtwin_session::clock::ClockReceiver;
-use modtwin_session::credential::{self, CredentialSource};
+use modtwin_session::credential::CredentialSource;
 use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
-use tracing::warn;
+use tokio::sync::Semaphore;
 
+use crate::credential::Keeper;
 use crate::store::StateFolder;
 
 /// The mean time between two connects of the daemon when all is well (client SDKs and the hub's
@@ -48,22 +48,38 @@ pub(crate) struct Workshop {
     pub(crate) state_directory: PathBuf,
     /// `$CREDENTIALS_DIRECTORY`, as systemd sets it.
     pub(crate) credentials_directory: Option<PathBuf>,
+    /// The turn for renewing a live session's credential.
+    pub(crate) renewals: Arc<Semaphore>,
+}
+
+/// A module's session before it runs.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) handle: ModuleHandle,
+    pub(crate) seat: Seat,
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 impl Workshop {
     /// Builds a module's session; its state is read from disk here.
-    pub(crate) async fn open(&self, hub: &Hub, module: &Module) -> (ModuleHandle, Seat) {
+    pub(crate) async fn open(&self, hub: &Hub, module: &Module) -> Opened {
         let (link, events) = self.engine.link(module.id.as_str());
+        let link = link.over(match hub.transport {
+            Transport::Mqtt => Carrier::Tls,
+            Transport::WebSocket => Carrier::WebSocket,
+        });
+        let keeper = Arc::new(self.keeper(hub, module));
         let ports = Ports {
             link: Box::new(link),
             events,
-            credentials: Arc::new(self.credentials(hub, module)),
+            credentials: Arc::clone(&keeper) as Arc<dyn CredentialSource>,
             store: Arc::new(StateFolder::new(&self.state_directory, &module.id)),
             governor: self.governor.clone(),
             clock: self.clock.clone(),
         };
         let config = session_config(hub, module);
-        Seat::open(config, ports).await
+        let (handle, seat) = Seat::open(config, ports).await;
+        Opened { handle, seat, keeper }
     }
 
     /// The module's credential files, as far as the config can be resolved.
@@ -85,16 +101,17 @@ impl Workshop {
         }
     }
 
-    fn credentials(&self, hub: &Hub, module: &Module) -> ConfiguredCredential {
-        let credential = self.credential_files(&module.credential).map(|files| {
-            ModuleCredential::new(
+    fn keeper(&self, hub: &Hub, module: &Module) -> Keeper {
+        let source = self.credential_files(&module.credential).map(|files| ModuleCredential {
+            token_lifetime: hub.token_lifetime,
+            ..ModuleCredential::new(
                 hub.device_id.clone(),
                 module.id.clone(),
                 hub.hostname.clone(),
                 files,
             )
         });
-        ConfiguredCredential { credential, warned: Mutex::default() }
+        Keeper::new(source, Arc::clone(&self.renewals))
     }
 
     fn credential_files(&self, credential: &Credential) -> Result<CredentialFiles, FileRefError> {
@@ -166,60 +183,6 @@ fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
     }
 }
 
-/// A module's credential as the config names it.
-#[derive(Debug)]
-struct ConfiguredCredential {
-    credential: Result<ModuleCredential, FileRefError>,
-    /// What was warned of last: it is said once, not at every connect. A mutex because the port
-    /// is shared with blocking threads; one at a time uses it.
-    warned: Mutex<Vec<String>>,
-}
-
-impl ConfiguredCredential {
-    fn warn_of(&self, warnings: &[modtwin_credentials::Warning]) {
-        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if *warned != warnings {
-            for warning in &warnings {
-                warn!(warning, "the credential works, but should be mended");
-            }
-            *warned = warnings;
-        }
-    }
-}
-
-impl CredentialSource for ConfiguredCredential {
-    fn load(&self) -> Result<credential::Credential, Fault> {
-        let module = match &self.credential {
-            Ok(module) => module,
-            Err(error) => return Err(Fault::new(Reason::Config, error.to_string())),
-        };
-        let loaded = module.load(SystemTime::now()).map_err(|error| {
-            let reason = match error.class() {
-                CredentialClass::Config | CredentialClass::Unreadable => Reason::Config,
-                CredentialClass::Expired => Reason::ExpiredCredential,
-                CredentialClass::NotYetValid => Reason::Clock,
-            };
-            Fault::new(reason, chain(&error))
-        })?;
-        Ok(match loaded {
-            Loaded::X509 { certificate, private_key, password, not_after, warnings } => {
-                self.warn_of(&warnings);
-                credential::Credential::X509 {
-                    certificate,
-                    private_key,
-                    password,
-                    expires: not_after,
-                }
-            }
-            Loaded::Sas { token, expires, warnings } => {
-                self.warn_of(&warnings);
-                credential::Credential::Token { token, expires }
-            }
-        })
-    }
-}
-
 /// Asks OpenSSL why a handshake failed.
 #[derive(Debug)]
 pub(crate) struct TlsProbe;
@@ -233,7 +196,12 @@ impl Diagnosis for TlsProbe {
             timeout: endpoint.time_limit,
         };
         let error = probe(&target).err()?;
-        let reason = if error.is_tls() { Reason::Tls } else { Reason::Network };
+        let reason = match &error {
+            // Hubs do not serve certificates of the future: it is this machine that lives in the past.
+            ProbeError::TlsNotYetValidServer { .. } => Reason::Clock,
+            error if error.is_tls() => Reason::Tls,
+            _ => Reason::Network,
+        };
         Some(Fault::new(reason, format!("{}:{}: {}", endpoint.host, endpoint.port, chain(&error))))
     }
 }

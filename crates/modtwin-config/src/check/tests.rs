@@ -63,12 +63,15 @@ const EVERYTHING: &str = r#"
         keep-alive = "2min 30s"
         api-version = "2020-09-30"
         retry-delay = "50ms"
+        token-lifetime = "20min"
         operation-rate = "500/s"
         [socket]
         path = "modtwin.sock"
         admin-group = "operators"
         [state]
         directory = "/srv/modtwin"
+        [credentials]
+        expiry-warnings = ["14d", "12h"]
         [[module]]
         id = "module01"
         certificate = "module01.pem"
@@ -110,6 +113,7 @@ fn everything() -> Config {
             keep_alive: Duration::from_secs(150),
             api_version: "2020-09-30".to_owned(),
             retry_delay: Duration::from_millis(50),
+            token_lifetime: Duration::from_secs(1200),
             operations_per_second: 500,
         },
         socket: Socket {
@@ -117,6 +121,9 @@ fn everything() -> Config {
             admin_group: "operators".to_owned(),
         },
         state: State { directory: PathBuf::from("/srv/modtwin") },
+        credentials: Credentials {
+            expiry_warnings: vec![Duration::from_secs(14 * 86_400), Duration::from_secs(12 * 3600)],
+        },
         modules: all_modules(),
     }
 }

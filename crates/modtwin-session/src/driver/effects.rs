@@ -1,13 +1,11 @@
 //! Performing the core's effects: the link, the disk, whoever waits, and the published view.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use modtwin_core::message::{Request, RequestId};
 use modtwin_core::session::{Effect, Notice};
 use modtwin_core::status::{Fault, Reason};
 use modtwin_wire::SUBSCRIPTIONS;
-use tokio::time::Instant;
 use tracing::{Instrument as _, warn};
 
 use super::{Driver, Job};
@@ -15,9 +13,6 @@ use crate::credential::Credential;
 use crate::link::{ConnectRequest, Epoch};
 use crate::publish::view;
 use crate::store::StoreError;
-
-/// The part of a token's life after which it is renewed, in percent.
-const TOKEN_LIFE_USED: u32 = 80;
 
 impl Driver<'_> {
     /// Performs all effects, then publishes once.
@@ -55,6 +50,7 @@ impl Driver<'_> {
                 }
                 Effect::Notice(notice) => {
                     if matches!(notice, Notice::Synced { .. }) {
+                        self.renewed();
                         self.ends.ports.governor.note_reached();
                     }
                     self.log(&notice);
@@ -112,16 +108,10 @@ impl Driver<'_> {
         }
         let credential = match credential {
             Ok(credential) => credential,
-            Err(fault) => return self.session.handle_failed(self.around.clock.now(), fault),
+            Err(fault) => return self.unprepared(fault),
         };
         self.around.credential_expires = Some(credential.expires());
-        self.renew_at = match &credential {
-            Credential::Token { expires, .. } => expires
-                .duration_since(SystemTime::now())
-                .ok()
-                .map(|left| Instant::now() + left * TOKEN_LIFE_USED / 100),
-            Credential::X509 { .. } => None,
-        };
+        self.plan_renewal(&credential);
         let config = &self.ends.config;
         let request = ConnectRequest {
             epoch,

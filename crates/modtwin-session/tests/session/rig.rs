@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use modtwin_core::governor::Policy;
 use modtwin_core::handlers::HandlerRule;
 use modtwin_core::ids::{DeviceId, ModuleId};
+use modtwin_core::secret::Secret;
 use modtwin_core::session::Settings;
 use modtwin_core::status::{Fault, HubState, Reason};
 use modtwin_session::clock::ClockState;
@@ -21,7 +22,7 @@ use modtwin_session::store::{Loaded, StoreError, StoredTwin, TwinStore};
 use modtwin_session::view::ModuleView;
 use serde_json::{Value, json};
 use tokio::sync::oneshot::error::RecvError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
@@ -456,9 +457,24 @@ pub(crate) struct Wallet {
     mood: Mutex<Mood>,
     reason: Mutex<Option<Reason>>,
     loads: Mutex<u64>,
+    /// How long tokens are good, where it has tokens.
+    token_life: Mutex<Option<Duration>>,
+    /// Whether there is an older credential to go back to.
+    pub(crate) has_older: Mutex<bool>,
+    turns: Mutex<Option<Arc<Semaphore>>>,
 }
 
 impl Wallet {
+    /// Gives out tokens from now on.
+    pub(crate) fn give_tokens(&self, life: Duration) {
+        *self.token_life.lock().unwrap() = Some(life);
+    }
+
+    /// Renews in turn with all that have these turns.
+    pub(crate) fn take_turns(&self, turns: &Arc<Semaphore>) {
+        *self.turns.lock().unwrap() = Some(Arc::clone(turns));
+    }
+
     pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
@@ -479,7 +495,12 @@ impl CredentialSource for Wallet {
     fn load(&self) -> Result<Credential, Fault> {
         *self.loads.lock().unwrap() += 1;
         let mood = self.mood.lock().unwrap().clone();
+        let token_life = *self.token_life.lock().unwrap();
         match mood {
+            Mood::Good | Mood::Hangs if token_life.is_some() => Ok(Credential::Token {
+                token: Secret::new("token".to_owned()),
+                expires: SystemTime::now() + token_life.unwrap_or_default(),
+            }),
             Mood::Good | Mood::Hangs => Ok(Credential::X509 {
                 certificate: PathBuf::from("module01.pem"),
                 private_key: PathBuf::from("module01.key"),
@@ -491,5 +512,14 @@ impl CredentialSource for Wallet {
             }
             Mood::Panics => panic!("the wallet was told to panic"),
         }
+    }
+
+    fn refused(&self, _fault: &Fault) -> bool {
+        std::mem::take(&mut *self.has_older.lock().unwrap())
+    }
+
+    fn renewals(&self) -> Arc<Semaphore> {
+        let turns = self.turns.lock().unwrap().clone();
+        turns.unwrap_or_else(|| Arc::new(Semaphore::new(1)))
     }
 }

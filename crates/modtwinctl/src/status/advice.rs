@@ -119,6 +119,7 @@ fn of_module(
     {
         found.push((one_line(problem), None));
     }
+    found.extend(ending(module, &status.device_id));
     let warnings = module.credential.iter().flat_map(|credential| &credential.warnings);
     found.extend(warnings.map(|warning| (one_line(warning), None)));
     for refused in &module.quarantined {
@@ -131,6 +132,15 @@ fn of_module(
     found.extend(nearly_full(module));
     found.extend(module.handlers.iter().filter_map(refusal));
     found
+}
+
+/// A certificate whose end is near; one that is over has a reason of its own.
+fn ending(module: &ModuleStatus, device: &str) -> Option<(String, Option<String>)> {
+    let days =
+        module.credential.as_ref()?.days_left.filter(|days| (0..=NEAR_END).contains(days))?;
+    let noun = if days == 1 { "day" } else { "days" };
+    let next = next_step(HubReason::ExpiredCredential, device, &module.module);
+    Some((format!("its certificate ends in {days} {noun}"), next))
 }
 
 /// Why no connection is attempted, where the clock is the reason.
@@ -180,6 +190,9 @@ fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
     };
     Some(step)
 }
+
+/// From how many days before its end on a certificate is a problem.
+const NEAR_END: i64 = 30;
 
 /// The first few names and how many more there are.
 fn names(modules: &[String]) -> String {

@@ -234,3 +234,21 @@ fn text_from_elsewhere_cannot_steer_the_terminal() {
     assert!(!page.chars().any(|char| char.is_control() && char != '\n'), "{page:?}");
     assert!(page.contains("hub_error: a b"), "{page}");
 }
+
+#[test]
+fn a_certificate_that_ends_within_a_month_is_a_problem_before_it_is_over() {
+    let ending = |days| {
+        let mut module = module("camera", HubState::Connected, HubReason::Ok);
+        module.credential = Some(CredentialStatus {
+            kind: CredentialKind::X509,
+            expires: None,
+            days_left: Some(days),
+            warnings: Vec::new(),
+        });
+        page(&status(vec![module]), now(), false)
+    };
+    assert!(ending(7).contains("camera: its certificate ends in 7 days"), "{}", ending(7));
+    assert!(ending(1).contains("ends in 1 day\n"));
+    assert!(ending(7).contains("modtwinctl csr --device device01 --module camera"));
+    assert!(!ending(31).contains("Problems"));
+}

@@ -14,7 +14,7 @@ use modtwin_core::ids::ModuleId;
 use modtwin_session::clock::ClockReceiver;
 use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What the local API serves, and to whom.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub struct Entry {
     /// The module as configured; its handlers are the rules of who may use it.
     pub config: Arc<Module>,
     /// What an operator should know of its credential, in words, such as a renewal that is due.
-    pub credential_warnings: Vec<String>,
+    pub credential_warnings: watch::Receiver<Vec<String>>,
 }
 
 /// What does not change while the daemon runs, for `status`.

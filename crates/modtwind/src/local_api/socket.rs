@@ -91,7 +91,9 @@ impl Drop for PathGuard {
 /// socket, or where the system refuses. Must be called within a tokio runtime.
 pub async fn bind(path: &Path, mode: u32) -> Result<Bound, SocketError> {
     let system = |what| move |source| SocketError::System { what, path: path.to_owned(), source };
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+    // A bare name lies in the working directory, which has no name here.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         let made = fs::DirBuilder::new().mode(0o755).create(folder);
         made.map_err(system("create the folder of the socket"))?;
     }

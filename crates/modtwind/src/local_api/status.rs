@@ -187,7 +187,7 @@ fn credential(entry: &Entry, view: &ModuleView, now: SystemTime) -> CredentialSt
         kind,
         expires: expires.map(Into::into),
         days_left: expires.map(|expires| days_between(now, expires)),
-        warnings: entry.credential_warnings.clone(),
+        warnings: entry.credential_warnings.borrow().clone(),
     }
 }
 

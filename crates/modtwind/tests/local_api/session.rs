@@ -56,7 +56,7 @@ impl Running {
         let entry = Entry {
             handle,
             config: Arc::new(module(id, rules)),
-            credential_warnings: vec!["renewal is due".to_owned()],
+            credential_warnings: watch::Sender::new(vec!["renewal is due".to_owned()]).subscribe(),
         };
         Self { entry, store, _stop: stop, _link: message_sender, _status: status_sender }
     }

@@ -210,23 +210,31 @@ async fn a_renewed_certificate_disturbs_nobody_and_counts_at_the_next_connect() 
 }
 
 #[tokio::test]
-async fn a_certificate_that_vanishes_disables_at_the_next_connect_and_heals() -> Story {
+async fn a_certificate_that_vanishes_is_missed_by_the_next_daemon_alone_which_heals() -> Story {
     let mut stage = Stage::start(MODTWIND, 2).await?;
     let certificate = stage.gateway.folder().join("m01.pem");
     let aside = stage.gateway.folder().join("m01.aside");
-    for _ in 0..2 {
-        std::fs::rename(&certificate, &aside)?;
-        stage.fault("drop", "m01", json!({})).await?;
-        stage
-            .gateway
-            .wait_for("the module to be disabled", |status| {
-                status.modules[0].hub.state == HubState::Disabled
-                    && status.modules[0].hub.reason == HubReason::Config
-            })
-            .await?;
-        std::fs::rename(&aside, &certificate)?;
-        stage.gateway.wait_connected(2).await?;
-    }
+    std::fs::rename(&certificate, &aside)?;
+    stage.fault("drop", "m01", json!({})).await?;
+    let awaited = "a new session with the certificate of before";
+    stage
+        .gateway
+        .wait_for(awaited, |status| {
+            let module = &status.modules[0];
+            module.hub.state == HubState::Connected && module.reconnects == 1
+        })
+        .await?;
+    stage.kill_daemon()?;
+    stage.start_daemon().await?;
+    stage
+        .gateway
+        .wait_for("the module to be disabled", |status| {
+            status.modules[0].hub.state == HubState::Disabled
+                && status.modules[0].hub.reason == HubReason::Config
+        })
+        .await?;
+    std::fs::rename(&aside, &certificate)?;
+    stage.gateway.wait_connected(2).await?;
     Ok(())
 }
 
