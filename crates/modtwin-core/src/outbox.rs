@@ -178,11 +178,14 @@ impl Outbox {
     /// Takes out of all that waits what answers for desired versions; `document` is what it would
     /// be merged into. A patch in flight is recalled.
     pub fn strip_answers(&mut self, document: &Document) {
-        let planned = self.applied_to(document);
+        // What a patch is a piece of shows in the section as it is right after it: a later one may
+        // delete the answer.
+        let mut planned = document.clone();
         self.in_flight = None;
         let mut parts = 0;
         for (index, batch) in core::mem::take(&mut self.waiting).into_iter().enumerate() {
             let Batch { through, mut patch } = batch;
+            merge(&mut planned, &patch);
             strip_answer_pieces(&mut patch, &planned);
             if !patch.is_empty() {
                 parts += usize::from(index < self.parts);

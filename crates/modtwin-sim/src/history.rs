@@ -1,8 +1,10 @@
 //! One history: what the plan says happens, in virtual time, with every step checked.
 //!
 //! This file owns time and the order of events. What a module's driver does is in `seat`, what the
-//! network does to messages in `link`, who does what in `deeds`, and what must hold in `promises`.
+//! network does to messages in `link`, who does what in `deeds`, and what must hold in `promises` and
+//! `asking`.
 
+mod asking;
 mod deeds;
 mod link;
 mod promises;

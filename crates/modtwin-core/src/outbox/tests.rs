@@ -264,6 +264,16 @@ fn answers_are_stripped_from_all_that_waits() {
 }
 
 #[test]
+fn a_piece_of_an_answer_that_is_deleted_later_is_stripped_too() {
+    let known = document(json!({"temp": {"value": 1, "ac": 504, "av": 4}}));
+    let mut outbox = outbox(&[(0, json!({"temp": {"ac": 200, "av": 5}}))]);
+    sent(&mut outbox, 1);
+    outbox.push(batch(3, json!({"temp": null, "plain": 1})));
+    outbox.strip_answers(&known);
+    assert_eq!(waiting(&outbox), [(3, json!({"temp": null, "plain": 1}))]);
+}
+
+#[test]
 fn a_piece_of_an_answer_is_stripped_like_the_whole() {
     let known = document(json!({
         "temp": {"value": 1, "ac": 200, "av": 3},

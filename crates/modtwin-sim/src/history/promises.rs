@@ -1,10 +1,9 @@
 //! What has to hold: on every step, of every effect, and when all is calm again. The numbers in the
 //! text are those of "What the daemon promises" in docs/local-api.md.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use modtwin_core::document::{Document, merge};
-use modtwin_core::message::{Answer, HubMessage, Request, RequestId};
 use modtwin_core::status::{HubState, Reason};
 use serde_json::Value;
 
@@ -13,11 +12,6 @@ use super::seat::{Fate, Seat, shown};
 use super::stage::Stage;
 use crate::hub::POISON;
 
-/// The base of all waits, and what the daemon says of the hub's time to answer, in milliseconds.
-const BASE_MS: u64 = 1_000;
-const ANSWER_LIMIT_MS: u64 = 30 * BASE_MS;
-/// How many attempts a minute are plausible without anybody asking for more.
-const ATTEMPTS_A_MINUTE: usize = 20;
 /// How many effects one history may have: a core that runs in circles has more.
 const MOST_EFFECTS: u64 = 100_000;
 /// How many batches may wait: the parts of one divided patch, one in flight, two that can't merge.
@@ -25,9 +19,9 @@ const MOST_WAITING: usize = 20;
 
 const IN_ORDER: &str = "1, 2: nothing missed, in order";
 const DURABLE: &str = "4: what is stored survives and reaches the hub";
-const STORED_FIRST: &str = "4: nothing is sent that is not stored";
+pub(super) const STORED_FIRST: &str = "4: nothing is sent that is not stored";
 const NEVER_BACK: &str = "4: no value is overtaken by an older one";
-const POLITE: &str = "7: polite";
+pub(super) const POLITE: &str = "7: polite";
 
 /// What watchers saw, and what the hub holds.
 #[derive(Debug, Default)]
@@ -53,69 +47,6 @@ impl Watching {
     /// Watchers of the earlier process are gone.
     pub(super) fn daemon_began(&mut self) {
         self.seen = None;
-    }
-}
-
-/// What the session asks of the hub, and how often.
-#[derive(Debug, Default)]
-pub(super) struct Asking {
-    /// The report in flight: on which link, since when.
-    in_flight: Option<(RequestId, u64, u64)>,
-    /// The link on which a twin was fetched.
-    fetched_on: Option<u64>,
-    pending_fetch: Option<RequestId>,
-    /// When the last attempts began.
-    attempts: VecDeque<u64>,
-    /// Since when and why the next attempt waits.
-    last_failure: Option<(u64, Reason)>,
-    /// An operator asked for the next attempt.
-    pub(super) excused: bool,
-    /// How often a neighbour had reached the hub by the last attempt.
-    hastened: u64,
-    /// What may lead to a fetch, and the fetches.
-    pub(super) occasions: u64,
-    fetches: u64,
-    heard_twin: bool,
-    /// The newest desired version that was heard of, with its link and time.
-    heard_of: Option<(u64, u64, u64)>,
-}
-
-impl Asking {
-    pub(super) fn daemon_began(&mut self) {
-        let (occasions, fetches) = (self.occasions + 1, self.fetches);
-        *self = Self { occasions, fetches, ..Self::default() };
-    }
-
-    pub(super) fn failed(&mut self, now: u64, reason: Reason) {
-        self.last_failure = Some((now, reason));
-    }
-
-    /// The machine slept, the budget had nothing, or a fetch has just begun: what was heard of
-    /// before counts from now.
-    pub(super) fn woke(&mut self, now: u64) {
-        if let Some((_, _, at)) = &mut self.heard_of {
-            *at = now;
-        }
-    }
-
-    /// Notes what the hub said on the link `epoch`.
-    pub(super) fn heard(&mut self, now: u64, epoch: u64, message: &HubMessage) {
-        let (request, answer) = match message {
-            HubMessage::Answer { request, answer } => (request, answer),
-            HubMessage::DesiredPatch { version, .. } => {
-                if self.heard_of.is_none_or(|(on, newest, _)| on != epoch || newest < *version) {
-                    self.heard_of = Some((epoch, *version, now));
-                }
-                return;
-            }
-        };
-        self.occasions += 1;
-        if self.in_flight.is_some_and(|(id, ..)| id == *request) {
-            self.in_flight = None;
-        }
-        if self.pending_fetch == Some(*request) && matches!(answer, Answer::Twin { .. }) {
-            self.heard_twin = true;
-        }
     }
 }
 
@@ -155,22 +86,6 @@ impl Seat {
         Ok(())
     }
 
-    /// Holds of a session that is connected: what it has heard of it has, or will soon.
-    fn check_heard(&self, stage: &Stage) -> Result<(), Broken> {
-        let known = self.session.twin().desired.as_ref().map_or(0, |desired| desired.version);
-        match self.asking.heard_of {
-            Some((on, version, at))
-                if on == self.link.epoch
-                    && version > known
-                    && stage.now > at + 2 * ANSWER_LIMIT_MS =>
-            {
-                let how = format!("heard of version {version}, and still has {known}");
-                Err(self.broken(stage, "1: nothing missed", how))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Holds of each view that is published.
     pub(super) fn check_view(&mut self, stage: &Stage) -> Result<(), Broken> {
         let twin = self.session.twin();
@@ -199,90 +114,8 @@ impl Seat {
         Ok(())
     }
 
-    /// Holds of each connection attempt.
-    pub(super) fn check_pace(&mut self, stage: &Stage) -> Result<(), Broken> {
-        let asking = &mut self.asking;
-        let now = stage.now;
-        let excused = std::mem::take(&mut asking.excused);
-        let hastened = std::mem::replace(&mut asking.hastened, self.hastened) < self.hastened;
-        let failure = asking.last_failure.take();
-        if excused {
-            asking.attempts.clear();
-        }
-        if let Some((since, reason)) = failure
-            && !excused
-        {
-            let floor = match reason {
-                Reason::Throttled => 10,
-                Reason::BadCredential | Reason::IdentityDisabled | Reason::Quota => 15,
-                Reason::Config | Reason::ExpiredCredential => 50,
-                _ => 0,
-            };
-            if now - since < floor * BASE_MS {
-                let how = format!("an attempt {} ms after {reason}", now - since);
-                return Err(self.broken(stage, POLITE, how));
-            }
-        }
-        let asking = &mut self.asking;
-        if !hastened {
-            asking.attempts.push_back(now);
-        }
-        while asking.attempts.front().is_some_and(|at| at + 60 * BASE_MS < now) {
-            asking.attempts.pop_front();
-        }
-        if asking.attempts.len() > ATTEMPTS_A_MINUTE {
-            let how = format!("{} attempts within a minute", asking.attempts.len());
-            return Err(self.broken(stage, POLITE, how));
-        }
-        self.asking.occasions += 1;
-        Ok(())
-    }
-
-    /// Holds of each request.
-    pub(super) fn check_request(
-        &mut self,
-        stage: &Stage,
-        id: RequestId,
-        request: &Request,
-    ) -> Result<(), Broken> {
-        let (now, epoch) = (stage.now, self.link.epoch);
-        let Request::Report(patch) = request else {
-            self.asking.pending_fetch = Some(id);
-            self.asking.fetches += 1;
-            self.asking.woke(now);
-            // Three for each thing that may go wrong, and one an hour.
-            let most = 3 * self.asking.occasions + now / (3_600 * BASE_MS) + 3;
-            if self.asking.fetches > most {
-                let how = format!("{} fetches, expected at most {most}", self.asking.fetches);
-                return Err(self.broken(stage, POLITE, how));
-            }
-            return Ok(());
-        };
-        if let Some((other, on, since)) = self.asking.in_flight
-            && on == epoch
-            && now < since + ANSWER_LIMIT_MS
-        {
-            let how = format!("{id} is sent while {other} is unanswered");
-            return Err(self.broken(stage, "one report in flight", how));
-        }
-        self.asking.in_flight = Some((id, epoch, now));
-        if patch.is_empty() {
-            let how = format!("{id} is an empty report");
-            return Err(self.broken(stage, POLITE, how));
-        }
-        let wrong = patch.iter().find(|(key, value)| {
-            if key.starts_with('w') { !self.is_said(value) } else { !self.is_durable(value) }
-        });
-        match wrong {
-            Some((key, value)) => {
-                Err(self.broken(stage, STORED_FIRST, format!("{key} = {value} in {id}")))
-            }
-            None => Ok(()),
-        }
-    }
-
     /// Whether each report that `value` comes from is stored.
-    fn is_durable(&self, value: &Value) -> bool {
+    pub(super) fn is_durable(&self, value: &Value) -> bool {
         match value {
             Value::Object(members) => members.values().all(|value| self.is_durable(value)),
             Value::Number(number) => {
@@ -295,9 +128,13 @@ impl Seat {
     }
 
     /// Whether the words that an answer comes from are stored.
-    fn is_said(&self, value: &Value) -> bool {
+    pub(super) fn is_said(&self, value: &Value) -> bool {
         let Some(members) = value.as_object() else { return value.is_null() };
         let number = |name| members.get(name).and_then(Value::as_u64);
+        // What only deletes speaks of no version.
+        if members.values().all(Value::is_null) {
+            return true;
+        }
         if members.contains_key("__t") {
             return members.iter().all(|(key, value)| key == "__t" || self.is_said(value));
         }

@@ -14,8 +14,9 @@ use modtwin_core::time::Millis;
 use modtwin_wire::Inbound;
 
 use super::Broken;
+use super::asking::Asking;
 use super::link::{Link, News};
-use super::promises::{Asking, Watching};
+use super::promises::Watching;
 use super::stage::{Event, Held, Stage};
 use crate::chance::Fault;
 use crate::hub::{self, Asked, Hub, Message};
