@@ -175,6 +175,10 @@ impl Seat {
                 continue;
             }
             let held = self.watching.held.get(key).copied().unwrap_or_default();
+            // Nobody has to have reported what was never there.
+            if value.is_null() && held == 0 {
+                continue;
+            }
             let Some(origin) = origins.find(|origin| *origin >= held) else {
                 let how = format!("{key} = {value} after that of report {held}");
                 return Err(self.broken(stage, NEVER_BACK, how));
