@@ -32,6 +32,9 @@ The config, or a file that it names, is wrong.
 \fBMODTWIN_SOCKET\fR
 The daemon's socket, where \fB\-\-socket\fR names none.
 .TP
+\fBIOTHUB_CONNECTION_STRING\fR, \fBIOTHUB_EMULATOR\fR
+The hub of \fBmodtwinctl hub\fR, where its options name none.
+.TP
 \fBNO_COLOR\fR
 Set to anything, it keeps colours away.
 .SH HOOKS
@@ -92,7 +95,7 @@ pub(crate) fn modtwinctl() -> String {
     let global: Vec<String> =
         command.get_arguments().map(|argument| argument.get_id().to_string()).collect();
     for sub in command.get_subcommands() {
-        page.push_str(&section_of(sub.clone(), &global));
+        sections_of(sub, &global, &mut page);
     }
     page.push_str(MODTWINCTL_END);
     page
@@ -117,6 +120,17 @@ fn head(command: &Command) -> String {
     });
     // A date that is left out must still be there for what follows it to be in its place.
     text.replacen(".TH modtwinctl 1  ", ".TH modtwinctl 1 \"\" ", 1)
+}
+
+/// A command of a command, and those below it.
+fn sections_of(sub: &Command, global: &[String], page: &mut String) {
+    page.push_str(&section_of(sub.clone(), global));
+    let own = sub.get_arguments().filter(|argument| argument.is_global_set());
+    let own = own.map(|argument| argument.get_id().to_string());
+    let global: Vec<String> = global.iter().cloned().chain(own).collect();
+    for below in sub.get_subcommands() {
+        sections_of(below, &global, page);
+    }
 }
 
 /// A command of a command: what it does, its arguments, and what its help says at the end. What
