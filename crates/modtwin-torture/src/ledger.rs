@@ -23,9 +23,10 @@ impl Deed {
         Self { asked: at, answered: None, writes, outcome: Outcome::Unknown }
     }
 
-    /// Whether it may have had an effect: a refusal says that it has none.
+    /// Whether it may have had an effect. A full disk says that it has none; a module that stops
+    /// while somebody waits for the hub says that the report is stored.
     pub(crate) fn may_count(&self) -> bool {
-        !matches!(self.outcome, Outcome::Refused { .. })
+        !matches!(&self.outcome, Outcome::Refused { kind, .. } if kind != "overloaded")
     }
 
     /// What it sets `leaf` to, where it writes it.
