@@ -176,13 +176,13 @@ fn starts(module: &str, diary: &[Line], starts: &[Start]) -> Vec<Violation> {
     let flat: Vec<&str> =
         REPORTED.iter().copied().filter(|leaf| !leaf.starts_with("tree/")).collect();
     let mut violations = Vec::new();
-    for Start { at, snapshots } in starts {
+    for Start { at, until, snapshots } in starts {
         let snapshot = snapshots.iter().find(|snapshot| snapshot.module == module);
         let Some(snapshot) = snapshot else { continue };
         let mut planned = snapshot.reported.clone().unwrap_or_default();
         merge(&mut planned, &snapshot.pending);
         let found = leaves::values(&planned, &REPORTED);
-        let promised = ledger::promised_by(&reports, *at);
+        let promised = ledger::promised_by(&reports, *at, *until);
         violations.extend(values::check(promise, module, &flat, &promised, &found));
     }
     violations

@@ -23,9 +23,10 @@ impl Deed {
         Self { asked: at, answered: None, writes, outcome: Outcome::Unknown }
     }
 
-    /// Whether it may have had an effect: a refusal says that it has none.
+    /// Whether it may have had an effect. A full disk says that it has none; a module that stops
+    /// while somebody waits for the hub says that the report is stored.
     pub(crate) fn may_count(&self) -> bool {
-        !matches!(self.outcome, Outcome::Refused { .. })
+        !matches!(&self.outcome, Outcome::Refused { kind, .. } if kind != "overloaded")
     }
 
     /// What it sets `leaf` to, where it writes it.
@@ -34,9 +35,11 @@ impl Deed {
     }
 }
 
-/// The deeds as they stood at `at`: what was promised later was not promised yet.
-pub(crate) fn promised_by(deeds: &[Deed], at: u64) -> Vec<Deed> {
+/// The deeds as they stand for somebody who looks at what is there between `at` and `until`: what
+/// was promised after `at` was not promised yet, what was asked for after `until` can't be there.
+pub(crate) fn promised_by(deeds: &[Deed], at: u64, until: u64) -> Vec<Deed> {
     let mut deeds = deeds.to_vec();
+    deeds.retain(|deed| deed.asked <= until);
     for deed in &mut deeds {
         if deed.outcome.is_promised() && deed.answered.is_none_or(|answered| answered > at) {
             deed.outcome = Outcome::Unknown;
@@ -73,8 +76,9 @@ mod tests {
     fn a_promise_counts_from_the_moment_it_is_given() {
         let deeds =
             [deed(1, Some(1), STORED), deed(5, Some(2), STORED), deed(9, None, refused("x"))];
-        let outcomes = |at| promised_by(&deeds, at).into_iter().map(|deed| deed.outcome);
+        let outcomes = |at| promised_by(&deeds, at, 10).into_iter().map(|deed| deed.outcome);
         assert_eq!(outcomes(2).collect::<Vec<_>>(), [STORED, UNKNOWN, refused("x")]);
         assert_eq!(outcomes(6).collect::<Vec<_>>(), [STORED, STORED, refused("x")]);
+        assert_eq!(promised_by(&deeds, 2, 4).len(), 1);
     }
 }

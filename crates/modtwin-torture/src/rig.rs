@@ -181,7 +181,7 @@ impl Rig {
         for module in &self.modules {
             snapshots.push(client.snapshot(module).await?);
         }
-        self.starts.push(Start { at, snapshots });
+        self.starts.push(Start { at, until: now_us(), snapshots });
         Ok(())
     }
 
@@ -330,6 +330,8 @@ impl Rig {
 pub(crate) struct Start {
     /// When the one before it could store nothing any more.
     pub(crate) at: u64,
+    /// When it had been asked for all of this.
+    pub(crate) until: u64,
     /// Each module, in their order.
     pub(crate) snapshots: Vec<Snapshot>,
 }

@@ -67,6 +67,8 @@ mod tests {
             assert_eq!(violations(&deeds, Some(found)), expected, "{found}");
         }
         assert_eq!(violations(&deeds, None), 1);
+        let stopping = [deed(1, Some(1), STORED), deed(2, Some(2), refused("overloaded"))];
+        assert_eq!(violations(&stopping, Some(1)) + violations(&stopping, Some(2)), 0);
     }
 
     #[test]
