@@ -87,6 +87,18 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
     response
 }
 
+/// Text of that media type.
+pub(crate) fn text_as(
+    status: StatusCode,
+    media_type: &'static str,
+    text: String,
+) -> Response<Body> {
+    let mut response = Response::new(full(text.into_bytes()));
+    *response.status_mut() = status;
+    set_type(&mut response, media_type);
+    response
+}
+
 /// An answer without content.
 pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Empty::new().boxed_unsync());

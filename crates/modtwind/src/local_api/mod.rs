@@ -15,6 +15,7 @@ mod conversion;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listing;
+mod metrics;
 mod peer;
 mod query;
 mod registry;

@@ -12,7 +12,7 @@ use super::answer::{Outcome, Refusal, json};
 use super::connection::{Caller, internal};
 use super::query::Query;
 use super::registry::AdminCommand;
-use super::{acks, listing, reported, snapshot, status, watch};
+use super::{acks, listing, metrics, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +26,15 @@ pub(super) enum Resource {
     Status,
     Reload,
     Health,
+    Metrics,
 }
 
 impl Resource {
     /// Reads a URL's path; a segment is percent-decoded after the path is split.
     pub(super) fn parse(path: &str) -> Option<Self> {
+        if path == "/metrics" {
+            return Some(Self::Metrics);
+        }
         let mut segments = path.strip_prefix("/v1/")?.split('/');
         let first = segments.next()?;
         let module = segments.next();
@@ -65,7 +69,9 @@ impl Resource {
     /// The methods it takes, as `Allow` lists them.
     fn allowed(&self) -> &'static str {
         match self {
-            Self::Modules | Self::Module(_) | Self::Status | Self::Health => "GET, HEAD",
+            Self::Modules | Self::Module(_) | Self::Status | Self::Health | Self::Metrics => {
+                "GET, HEAD"
+            }
             Self::Watch(_) => "GET",
             Self::Reported(_) => "PATCH",
             Self::Acks(_) | Self::Reconnect(_) | Self::Reload => "POST",
@@ -94,6 +100,7 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         Resource::Health => Ok(status::health(&caller)),
         Resource::Modules => listing::answer(&caller).await,
         Resource::Status => status::answer(&caller).await,
+        Resource::Metrics => metrics::answer(&caller).await,
         Resource::Module(module) => snapshot::answer(&caller, &module, request.headers()).await,
         Resource::Watch(module) => watch::answer(&caller, &module, &query).await,
         Resource::Reported(module) => reported::answer(&caller, &module, &query, request).await,
@@ -158,6 +165,7 @@ mod tests {
         check("/v1/status", Some(Resource::Status));
         check("/v1/reload", Some(Resource::Reload));
         check("/v1/health", Some(Resource::Health));
+        check("/metrics", Some(Resource::Metrics));
         for unknown in [
             "",
             "*",

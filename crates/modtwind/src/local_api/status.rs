@@ -44,7 +44,8 @@ pub(crate) fn health(caller: &Arc<Caller>) -> Response<Body> {
     json(status, &Health { healthy, version: registry.facts.version.clone(), problem })
 }
 
-fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) -> Status {
+/// The whole daemon as it is now.
+pub(crate) fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) -> Status {
     let facts = &registry.facts;
     let problem = storage_problem(registry);
     let written = || registry.modules.iter().map(|entry| entry.handle.written());

@@ -146,6 +146,7 @@ async fn a_handler_sees_its_subtrees_only() {
     );
     ask(&mut hvac, get("/v1/modules/new")).await.problem(403, "forbidden");
     ask(&mut hvac, get("/v1/status")).await.problem(403, "forbidden");
+    ask(&mut hvac, get("/metrics")).await.problem(403, "forbidden");
     let mut nobody = scene.connect_as(NOBODY);
     assert_eq!(ask(&mut nobody, get("/v1/modules")).await.json(), json!({"modules": []}));
     let of_one = ask(&mut nobody, get("/v1/modules/m")).await.problem(403, "forbidden");
@@ -319,6 +320,27 @@ async fn an_ack_that_makes_no_sense_is_refused() {
     unseen.problem(409, "unknown_version");
     let unknown = scene.send("POST", "/v1/modules/new/acks", r#"{"version":1,"status":200}"#).await;
     unknown.problem(503, "not_synced");
+}
+
+#[tokio::test]
+async fn metrics_say_what_status_says_to_administrators_alone() {
+    let scene = Scene::open().await;
+    let metrics = scene.daemon.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    let text = String::from_utf8(metrics.body).unwrap();
+    for line in [
+        "# TYPE modtwin_module_connected gauge",
+        "modtwin_module_connected{module=\"m\"} 0",
+        "modtwin_module_desired_version{module=\"m\"} 7",
+        "modtwin_module_reported_version{module=\"m\"} 12",
+        "modtwin_module_reconnects_total{module=\"m\"} 0",
+        "modtwin_build_info{version=\"1.2.3\"} 1",
+        "modtwin_storage_writable 1",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 //! The hub's meter is 100 calls a minute and unit, shared by all that use the registry (IoT Hub
 //! quotas and throttling): calls go out evenly, never in bursts.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,9 +18,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const TRIES: u32 = 8;
 /// The wait after the first lost call; doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// How often progress is told: to a terminal, which overwrites it, and to a log.
-const TELL_EVERY: Duration = Duration::from_millis(200);
+/// How often progress is told to a log; a terminal has a bar.
 const LOG_EVERY: Duration = Duration::from_secs(15);
+const BAR: &str = "{bar:32} {pos} of {len} calls, about {msg} left";
 
 /// The hub's service side at a steady rate.
 #[derive(Debug)]
@@ -34,7 +35,8 @@ pub(super) struct Paced<'a> {
 struct Progress {
     total: usize,
     done: usize,
-    is_terminal: bool,
+    /// None where nobody looks at a terminal.
+    bar: Option<ProgressBar>,
     told: Instant,
 }
 
@@ -51,15 +53,14 @@ impl<'a> Paced<'a> {
 
     /// Tells progress from now on: `total` calls are to come.
     pub(super) fn expect(&mut self, total: usize) {
-        let is_terminal = std::io::stderr().is_terminal();
-        self.progress = Some(Progress { total, done: 0, is_terminal, told: Instant::now() });
+        let bar = std::io::stderr().is_terminal().then(|| bar(total));
+        self.progress = Some(Progress { total, done: 0, bar, told: Instant::now() });
     }
 
     /// Ends the line of progress.
     pub(super) fn finish(&mut self) {
-        if self.progress.take().is_some_and(|progress| progress.is_terminal) {
-            // Without standard error nobody saw it.
-            let _unheard = write!(std::io::stderr(), "\r\u{1b}[K");
+        if let Some(bar) = self.progress.take().and_then(|progress| progress.bar) {
+            bar.finish_and_clear();
         }
     }
 
@@ -86,7 +87,11 @@ impl<'a> Paced<'a> {
                 CallError::Refused(refusal) => refusal.to_string(),
                 CallError::Unreachable(text) | CallError::Odd(text) => text.clone(),
             };
-            tell(&format!("{why}; trying again in {} s", pause.as_secs()));
+            let text = format!("{why}; trying again in {} s", pause.as_secs());
+            match self.progress.as_ref().and_then(|progress| progress.bar.as_ref()) {
+                Some(bar) => bar.suspend(|| tell(&text)),
+                None => tell(&text),
+            }
             self.next = self.next.max(Instant::now() + pause);
             wait *= 2;
         }
@@ -104,20 +109,24 @@ impl<'a> Paced<'a> {
             return;
         };
         progress.done += 1;
-        let every = if progress.is_terminal { TELL_EVERY } else { LOG_EVERY };
-        if progress.told.elapsed() < every {
-            return;
+        let left = shown_time(progress.total.saturating_sub(progress.done), self.rate);
+        if let Some(bar) = &progress.bar {
+            bar.set_message(left);
+            bar.inc(1);
+        } else if progress.told.elapsed() >= LOG_EVERY {
+            progress.told = Instant::now();
+            tell(&format!("{} of {} calls, about {left} left", progress.done, progress.total));
         }
-        progress.told = Instant::now();
-        let Progress { total, done, .. } = *progress;
-        let left = shown_time(total.saturating_sub(done), self.rate);
-        let text = format!("{done} of {total} calls, about {left} left");
-        if progress.is_terminal {
-            // Without standard error nobody looks.
-            let _unheard = write!(std::io::stderr(), "\r\u{1b}[K{text}");
-        } else {
-            tell(&text);
-        }
+    }
+}
+
+/// A bar on standard error, which redraws itself no more often than an eye can follow.
+fn bar(total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+    match ProgressStyle::with_template(BAR) {
+        Ok(style) => bar.with_style(style),
+        // The template is a constant, and this its plain form.
+        Err(_unreadable) => bar,
     }
 }
 
