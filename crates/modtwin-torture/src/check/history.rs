@@ -146,7 +146,7 @@ mod tests {
             check("m", &deeds, &records, &[]).len()
         };
         let (one, three) = (json!({"tree": {"a": 1}}), json!({"tree": {"a": 3}}));
-        let none = json!({"tree": null});
+        let none = json!({"tree": {"a": null}});
         assert_eq!(check(&[none.clone(), three.clone(), none.clone(), three.clone()]), 0);
         assert_eq!(check(&[three, none, one]), 1);
     }
