@@ -1,7 +1,7 @@
 //! An MQTT 3.1.1 client that says what it is told, wrong things included, and shows what it hears.
 //!
 //! Written from the standard (OASIS, MQTT 3.1.1) without a line of the emulator's or the daemon's
-//! codec, so that none of them is judged by itself. Bytes are [`encoding`]'s; this file owns the
+//! codec, so that none of them is judged by itself. Bytes are `encoding`'s; this file owns the
 //! conversation.
 
 mod encoding;
