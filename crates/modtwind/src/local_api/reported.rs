@@ -47,22 +47,16 @@ async fn settle(ticket: ReportTicket, wait: Wait, deadline: Instant) -> Outcome 
     if wait == Wait::Stored {
         return Ok(json(StatusCode::ACCEPTED, &ReportStored { stored: true, sequence }));
     }
-    let accepted = timeout_at(deadline, ticket.accepted).await.map_err(|_elapsed| {
-        Refusal::new(
-            ProblemKind::Timeout,
-            format!(
-                "the hub has not accepted report {sequence} in time; it is stored and will be \
-                 sent, so don't send it again"
-            ),
-        )
-    })?;
-    let version = accepted
-        .map_err(|_gone| {
-            Refusal::unavailable(format!(
-                "the module stopped before the hub accepted report {sequence}; it is stored and \
-                 will be sent, so don't send it again"
-            ))
-        })?
+    let coming = |why| {
+        let detail = format!(
+            "{why} accepted report {sequence}; it is stored and will be sent, so don't send it again"
+        );
+        Refusal::new(ProblemKind::Timeout, detail)
+    };
+    let version = timeout_at(deadline, ticket.accepted)
+        .await
+        .map_err(|_elapsed| coming("the time was over before the hub had"))?
+        .map_err(|_gone| coming("the module stopped before the hub had"))?
         .map_err(|e| refusal(&e))?;
     Ok(json(StatusCode::OK, &ReportAccepted { stored: true, sequence, version }))
 }

@@ -179,6 +179,20 @@ async fn a_report_that_the_hub_does_not_accept_in_time_stays_stored() {
 }
 
 #[tokio::test]
+async fn a_report_whose_module_stops_before_the_hub_has_it_is_not_to_be_sent_again() {
+    let scene = Scene::open().await;
+    let path = "/v1/modules/m/reported?wait=hub";
+    let asked = scene.send("PATCH", path, r#"{"temperature":1}"#);
+    let stopped = async {
+        let mut views = scene.m.entry.handle.follow();
+        in_time(views.wait_for(|view| !view.pending.is_empty())).await.unwrap();
+        scene.m.stop.send_replace(true);
+    };
+    let (answer, ()) = tokio::join!(asked, stopped);
+    answer.problem(504, "timeout");
+}
+
+#[tokio::test]
 async fn a_report_outside_the_own_subtrees_is_refused_with_its_place() {
     if !can_change_users() {
         return;

@@ -26,7 +26,8 @@ use tokio::sync::{mpsc, watch};
 pub(crate) struct Running {
     pub(crate) entry: Entry,
     pub(crate) store: Arc<Memory>,
-    _stop: watch::Sender<bool>,
+    /// Ends the session once it says true.
+    pub(crate) stop: watch::Sender<bool>,
     // Kept, since a session without its link's events would see the link end.
     _link: mpsc::Sender<modtwin_session::link::InboundMessage>,
     _status: mpsc::UnboundedSender<(Epoch, LinkStatus)>,
@@ -58,7 +59,7 @@ impl Running {
             config: Arc::new(module(id, rules)),
             credential_warnings: watch::Sender::new(vec!["renewal is due".to_owned()]).subscribe(),
         };
-        Self { entry, store, _stop: stop, _link: message_sender, _status: status_sender }
+        Self { entry, store, stop, _link: message_sender, _status: status_sender }
     }
 }
 
