@@ -180,7 +180,8 @@ impl Governor {
     pub fn failed(&mut self, now: Millis, reason: Reason) {
         match reason {
             Reason::Network | Reason::HubError => {
-                self.width = self.width.saturating_mul(2).min(MAX_WIDTH);
+                // Wider than the widest would only make the way back longer.
+                self.width = self.width.max(self.width.saturating_mul(2).min(self.max_width()));
             }
             Reason::Throttled | Reason::Quota => {
                 self.width = MAX_WIDTH;

@@ -76,6 +76,24 @@ fn a_hub_that_is_gone_is_knocked_at_once_a_second_by_all_modules_together() {
 }
 
 #[test]
+fn after_an_outage_twenty_modules_are_let_through_within_some_three_seconds() {
+    let mut total = Duration::ZERO;
+    for seed in 0..100 {
+        let mut governor = governor(seed);
+        for _ in 0..100 {
+            governor.failed(Millis(0), Reason::Network);
+        }
+        let mut now = Millis(0);
+        for _ in 0..20 {
+            now = passed(|now| governor.connect(now), now, 1)[0];
+            governor.succeeded();
+        }
+        total += now.since(Millis(0));
+    }
+    assert!(total / 100 < SECOND * 3, "{:?} in the middle", total / 100);
+}
+
+#[test]
 fn a_modules_own_bad_credential_slows_nobody() {
     let mut governor = governor(1);
     governor.succeeded();
