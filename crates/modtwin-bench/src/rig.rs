@@ -14,8 +14,6 @@ use nix::sys::signal::Signal;
 
 /// How many modules a gateway has at most, and here most of the time.
 pub(crate) const MODULES: usize = 20;
-/// The least time between two connects of one daemon, as `modtwind` has it.
-pub(crate) const CONNECT_SPACING: Duration = Duration::from_millis(50);
 /// A device whose modules never connect: what the hub takes without anybody at the other end.
 pub(crate) const UNATTENDED: &str = "unattended01";
 
