@@ -21,13 +21,13 @@ use modtwin_api::limits::MAX_HEADER_BYTES;
 use modtwin_api::{Problem, ProblemKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
 use super::answer::{Body, Refusal};
 use super::peer::Peer;
-use super::registry::Registry;
+use super::registry::{AdminCommand, Registry};
 use super::rights::{Grants, SystemNames};
 use super::router;
 use super::server::Shared;
@@ -80,6 +80,21 @@ impl Caller {
         };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok((registry, grants))
+    }
+
+    /// Has the daemon itself do something, and waits for what it says.
+    pub(crate) async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> AdminCommand,
+    ) -> Result<T, Refusal> {
+        let stopping = || Refusal::unavailable("the daemon is stopping; try again once it is back");
+        let (reply, answer) = oneshot::channel();
+        self.shared.admin.send(command(reply)).await.map_err(|_closed| stopping())?;
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(_dropped) if *self.stopping.borrow() => Err(stopping()),
+            Err(dropped) => Err(internal(&dropped)),
+        }
     }
 
     /// Names of users and groups may come from a network: looked up on a blocking thread, few at

@@ -1,5 +1,5 @@
 //! The daemon as a process: how it starts and refuses to, what it tells the service manager, how
-//! it ends, and what a reload does to running modules.
+//! it ends, what a reload does to running modules, and what it logs.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,6 +7,7 @@
 )]
 
 mod ending;
+mod logging;
 mod reloading;
 mod starting;
 
