@@ -12,6 +12,7 @@ use modtwin_api::{LogLevel, ReloadOutcome};
 use modtwin_config::{Config, ConfigDiff, Module};
 use modtwin_core::ids::ModuleId;
 use modtwin_core::status::HubState;
+use modtwin_session::log_limit::LogLimit;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
@@ -75,6 +76,8 @@ pub(crate) struct Supervisor {
     manager: ServiceManager,
     files: ConfigWatch,
     foresight: Foresight,
+    /// For what an administrator can cause again and again.
+    log_limit: LogLimit,
 }
 
 impl Supervisor {
@@ -97,6 +100,7 @@ impl Supervisor {
             manager: ServiceManager::default(),
             files,
             foresight: Foresight::default(),
+            log_limit: LogLimit::new(),
         }
     }
 
@@ -234,13 +238,14 @@ impl Supervisor {
     }
 
     fn change_log_level(&mut self, level: LogLevel, period: Duration) {
+        let may_say = self.log_limit.permit("level").is_some();
         let say = || info!(%level, ?period, "an administrator changes the level of the log");
         // Said while it can be read.
-        if level < LogLevel::Info {
+        if may_say && level < LogLevel::Info {
             say();
-            self.parts.log.change(level, period);
-        } else {
-            self.parts.log.change(level, period);
+        }
+        self.parts.log.change(level, period);
+        if may_say && level >= LogLevel::Info {
             say();
         }
     }
@@ -261,8 +266,10 @@ impl Supervisor {
         let config = match loaded {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
-                for problem in &problems {
-                    error!(%problem, "config refused, the old one stays in force");
+                if let Some(dropped) = self.log_limit.permit("refused") {
+                    for problem in &problems {
+                        error!(%problem, dropped, "config refused, the old one stays in force");
+                    }
                 }
                 return Err(problems.iter().map(ToString::to_string).collect());
             }

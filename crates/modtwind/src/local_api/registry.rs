@@ -112,7 +112,7 @@ pub enum AdminCommand {
 impl Shared {
     /// A budget that holds nobody up and a clock that nobody doubts.
     pub(crate) fn scripted() -> Self {
-        let policy = modtwin_core::governor::Policy::boundless(std::time::Duration::from_secs(1));
+        let policy = modtwin_core::governor::Policy::boundless(Duration::from_secs(1));
         Self {
             governor: Governor::new(policy, 7),
             clock: modtwin_session::clock::trusted(),

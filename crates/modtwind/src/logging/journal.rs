@@ -201,6 +201,7 @@ mod tests {
     use tempfile::TempDir;
     use tracing::{error, info, info_span, warn};
     use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
 
     use super::*;
 
@@ -221,7 +222,8 @@ mod tests {
         /// The record of what `log` logs, as text.
         fn hear(&self, log: impl FnOnce()) -> String {
             let journal = Journal::open(&self.address).unwrap();
-            tracing::subscriber::with_default(tracing_subscriber::registry().with(journal), log);
+            let _guard = tracing_subscriber::registry().with(journal).set_default();
+            log();
             let mut bytes = [0; 4096];
             let length = self.socket.recv(&mut bytes).unwrap();
             String::from_utf8(bytes[..length].to_vec()).unwrap()
@@ -270,8 +272,8 @@ mod tests {
         let address = listener.address.clone();
         drop(listener);
         assert!(Journal::open(&address).is_err());
-        let subscriber = tracing_subscriber::registry().with(journal);
-        tracing::subscriber::with_default(subscriber, || info!("goes to standard error"));
+        let _guard = tracing_subscriber::registry().with(journal).set_default();
+        info!("goes to standard error");
     }
 
     #[test]

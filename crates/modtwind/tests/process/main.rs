@@ -1,5 +1,5 @@
 //! The daemon as a process: how it starts and refuses to, what it tells the service manager, how
-//! it ends, what a reload does to running modules, and what it logs.
+//! it ends, what a reload does to running modules, what it logs and what it counts.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,7 +7,9 @@
 )]
 
 mod ending;
+mod flooding;
 mod logging;
+mod metrics;
 mod reloading;
 mod starting;
 
