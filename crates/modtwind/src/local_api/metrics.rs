@@ -14,7 +14,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
@@ -290,9 +289,10 @@ impl Snapshot {
     }
 
     fn build(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let info = Info::new([("version", self.status.version.clone())]);
-        let help = "The daemon's version";
-        info.encode(encoder.encode_descriptor("build", help, None, MetricType::Info)?)
+        // A gauge, because node_exporter's text files have no type `info`.
+        let metric = ("build_info", "The daemon's version, in the label; always 1", None, ());
+        let labels = vec![("version", self.status.version.as_str())];
+        family(encoder, &metric, MetricType::Gauge, [(labels, Some(ConstGauge::new(1_i64)))])
     }
 }
 

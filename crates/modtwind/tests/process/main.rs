@@ -3,13 +3,15 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test says by a panic that it failed"
+    clippy::print_stdout,
+    reason = "a test says by a panic that it failed, and in print what it skipped"
 )]
 
 mod ending;
 mod flooding;
 mod logging;
 mod metrics;
+mod monitoring;
 mod reloading;
 mod starting;
 
