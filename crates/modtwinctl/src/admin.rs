@@ -38,7 +38,7 @@ pub(crate) async fn log_level(
     let status = match args.level {
         None => client.log_level().await?,
         Some(level) => {
-            let for_seconds = Some(args.period.as_secs());
+            let for_seconds = Some(args.period.as_secs().max(1));
             client.set_log_level(&LogLevelChange { level: level.into(), for_seconds }).await?
         }
     };

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use modtwin_api::{AckRequest, HubReason, HubState, Status};
+use modtwin_testkit::patience::{Look, until};
 use modtwin_testkit::raw;
 use modtwin_testkit::stage::{Stage, module};
 use serde_json::json;
@@ -175,18 +176,15 @@ async fn what_waits_for_the_hub_has_a_size_and_an_age() -> Story {
         Some(1.0)
     );
     // What comes later makes the oldest no younger.
-    until_the_next_second(before).await;
+    until("another second", Duration::from_secs(20), async || {
+        let now = now()?;
+        Ok(if now >= before + 1.0 { Look::Found(()) } else { Look::NotYet(now.to_string()) })
+    })
+    .await?;
     stage.report(M, json!({"c": 3})).await?;
     let metrics = Metrics::read(&stage)?;
     assert_eq!(metrics.of_module("module_pending_since_timestamp_seconds", ""), since);
     Ok(())
-}
-
-/// Waits until the clock has passed a whole second since `before`.
-async fn until_the_next_second(before: f64) {
-    while now().is_ok_and(|now| now < before + 1.0) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
