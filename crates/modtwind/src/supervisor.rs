@@ -167,7 +167,10 @@ impl Supervisor {
             }
             Event::LogLevelOver => {
                 self.parts.log.back();
-                info!(level = %self.parts.log.status().level, "the log has its usual level again");
+                if self.log_limit.permit("usual level").is_some() {
+                    let level = self.parts.log.status().level;
+                    info!(%level, "the log has its usual level again");
+                }
             }
             Event::Ended(ended) => self.unit_ended(ended).await,
             Event::RestartDue => self.restart_due(),

@@ -306,9 +306,17 @@ fn family<'a, F, M: EncodeMetric>(
     let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
     for (labels, value) in values {
         let Some(value) = value else { continue };
+        let labels: Vec<_> =
+            labels.into_iter().map(|(name, value)| (name, escaped(value))).collect();
         value.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// A label's value as the text has it, which prometheus-client leaves to its user (OpenMetrics 1.0,
+/// section "ABNF", `escaped-string`). An administrator's process names itself as it likes.
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 fn number(value: u64) -> Option<i64> {

@@ -3,8 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test says by a panic that it failed, and in print what it skipped"
+    reason = "a test says by a panic that it failed"
 )]
 
 mod ending;
