@@ -34,6 +34,9 @@ _modtwinctl() {
             modtwinctl,hub)
                 cmd="modtwinctl__subcmd__hub"
                 ;;
+            modtwinctl,log-level)
+                cmd="modtwinctl__subcmd__log__subcmd__level"
+                ;;
             modtwinctl,reconnect)
                 cmd="modtwinctl__subcmd__reconnect"
                 ;;
@@ -128,7 +131,7 @@ _modtwinctl() {
 
     case "${cmd}" in
         modtwinctl)
-            opts="-h -V --socket --json --help --version status get watch report ack validate csr cert hub reload reconnect completions"
+            opts="-h -V --socket --json --help --version status get watch report ack validate csr cert hub reload reconnect log-level completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1237,6 +1240,28 @@ _modtwinctl() {
                     return 0
                     ;;
                 --port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__log__subcmd__level)
+            opts="-h --for --socket --json --help error warn info debug trace"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

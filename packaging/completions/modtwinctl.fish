@@ -39,6 +39,7 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "cert" -d 'Mak
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "hub" -d 'Create and look after identities at the hub, with a service connection string'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reload" -d 'Have the daemon read its config again'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reconnect" -d 'Have the daemon connect a module anew'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "log-level" -d 'Show how much the daemon logs, or change it for a while'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l json -d 'Print JSON, one document a line'
@@ -206,6 +207,10 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reload" -s h -l he
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reconnect" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reconnect" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand reconnect" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand log-level" -l for -d 'For how long, from one second to 24 hours' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand log-level" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand log-level" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand log-level" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand completions" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand completions" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand completions" -s h -l help -d 'Print help'

@@ -573,6 +573,20 @@ _arguments "${_arguments_options[@]}" : \
 ':module -- The module'\''s id:_default' \
 && ret=0
 ;;
+(log-level)
+_arguments "${_arguments_options[@]}" : \
+'--for=[For how long, from one second to 24 hours]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'::level -- The lines to log\: those of this level and the graver ones:((error\:"What needs a human"
+warn\:"And what will be tried again"
+info\:"And changes of the daemon'\''s life"
+debug\:"And each message and each request"
+trace\:"Everything"))' \
+&& ret=0
+;;
 (completions)
 _arguments "${_arguments_options[@]}" : \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
@@ -601,6 +615,7 @@ _modtwinctl_commands() {
 'hub:Create and look after identities at the hub, with a service connection string' \
 'reload:Have the daemon read its config again' \
 'reconnect:Have the daemon connect a module anew' \
+'log-level:Show how much the daemon logs, or change it for a while' \
 'completions:Print a completion script for a shell' \
     )
     _describe -t commands 'modtwinctl commands' commands "$@"
@@ -777,6 +792,11 @@ _modtwinctl__subcmd__hub__subcmd__twin__subcmd__replace_commands() {
 _modtwinctl__subcmd__hub__subcmd__twin__subcmd__show_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl hub twin show commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__log-level_commands] )) ||
+_modtwinctl__subcmd__log-level_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl log-level commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__reconnect_commands] )) ||
 _modtwinctl__subcmd__reconnect_commands() {

@@ -16,7 +16,7 @@ _modtwind() {
     local context curcontext="$curcontext" state line
     _arguments "${_arguments_options[@]}" : \
 '--config=[The config file]:FILE:_files' \
-'--log-format=[How log lines look\: \`text\` for people, \`json\` for machines]:FORMAT:_default' \
+'--log-format=[How log lines look\: \`text\` for people, or records of the journal where standard error is connected to it; \`json\` for machines, to standard error always]:FORMAT:_default' \
 '*-v[Says more; twice says everything]' \
 '*--verbose[Says more; twice says everything]' \
 '-h[Print help (see more with '\''--help'\'')]' \

@@ -49,6 +49,40 @@ async fn the_journal_tells_the_daemons_lines_from_others() -> Story {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_journal_knows_the_module_and_the_priority_of_a_line() -> Story {
+    let Some(setup) = setup() else { return Ok(()) };
+    let machine = Machine::with_packages(&setup).await?;
+    let mut scene = Scene::start().await?;
+    scene.add(&machine, "module01", "").await?;
+    scene.add(&machine, "module02", "").await?;
+    machine.run("rm /etc/modtwin/module02.pem")?;
+    scene.push(&machine)?;
+    machine.wait_property("modtwind.service", "StatusText", "1 of 2 modules connected").await?;
+    let of = |module: &str, more: &str| {
+        machine.run(&format!(
+            "journalctl --sync; journalctl -o cat -u modtwind MODTWIN_MODULE={module} {more}"
+        ))
+    };
+    // The fields are in the message as well, for those who ask for nothing.
+    let good = of("module01", "")?;
+    assert!(good.contains("module01: connected to the hub"), "{good}");
+    assert!(!good.contains("module02"), "{good}");
+    let bad = of("module02", "-p err")?;
+    let (words, detail) = ("module02: disabled until this is mended reason=config", "module02.pem");
+    assert!(bad.contains(words) && bad.contains(detail), "{bad}");
+    assert_eq!(of("module01", "-p warning")?, "");
+    assert!(!of("module02", "MODTWIN_REASON=config")?.is_empty());
+
+    // What the level lets through is changed while the daemon runs.
+    let quiet = of("module01", "-p 7..7")?;
+    assert_eq!(quiet, "");
+    machine.run("modtwinctl log-level debug --for 5m")?;
+    machine.run("modtwinctl report module01 more=true --wait hub")?;
+    assert!(of("module01", "-p 7..7")?.contains("module01: state saved"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_hangs_is_killed_and_started_again() -> Story {
     let Some(setup) = setup() else { return Ok(()) };
     let machine = Machine::with_packages(&setup).await?;

@@ -24,5 +24,11 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `timeout` a request may ask for.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// For how many seconds a level of the log is in force where the request says nothing.
+pub const DEFAULT_LOG_SECONDS: u64 = 600;
+
+/// For how many seconds at the most: a day.
+pub const MAX_LOG_SECONDS: u64 = 86_400;
+
 /// The socket's path where the config says nothing.
 pub const DEFAULT_SOCKET: &str = "/run/modtwin/modtwin.sock";

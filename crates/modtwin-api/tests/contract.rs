@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, reason = "helpers of tests may fail the test")]
 
 use modtwin_api::{
-    AckRequest, Event, Health, ModuleList, Problem, ProblemKind, ReloadOutcome, ReportAccepted,
-    ReportStored, Snapshot, Status,
+    AckRequest, Event, Health, LogLevel, LogLevelChange, LogLevelStatus, ModuleList, Problem,
+    ProblemKind, ReloadOutcome, ReportAccepted, ReportStored, Snapshot, Status,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -224,6 +224,20 @@ fn what_a_status_has_learnt_to_say_parses_and_prints() {
             "credential": null, "reconnects": 0,
         }],
     }));
+}
+
+#[test]
+fn the_level_of_the_log_parses_and_prints() {
+    let change: LogLevelChange = check(json!({"level": "debug", "for_seconds": 600}));
+    assert_eq!(change.level, LogLevel::Debug);
+    check::<LogLevelChange>(json!({"level": "warn"}));
+    check::<LogLevelStatus>(
+        json!({"level": "debug", "usual": "info", "until": "2026-11-23T10:10:00Z"}),
+    );
+    check::<LogLevelStatus>(json!({"level": "info", "usual": "info", "until": null}));
+    let newer: LogLevelChange =
+        serde_json::from_value(json!({"level": "verbose"})).expect("a word");
+    assert_eq!(newer.level, LogLevel::Unknown);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 use modtwin_api::{
-    AckRequest, Document, Health, ModuleList, ReloadOutcome, ReportAccepted, ReportStored,
-    Snapshot, Status,
+    AckRequest, Document, Health, LogLevelChange, LogLevelStatus, ModuleList, ReloadOutcome,
+    ReportAccepted, ReportStored, Snapshot, Status,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -199,6 +199,35 @@ impl Client {
     /// lists what keeps the old config in force.
     pub async fn reload(&self) -> Result<ReloadOutcome, ClientError> {
         let call = Call::new(Method::POST, "/v1/reload".to_owned(), DEFAULT_TIMEOUT);
+        let (_, body) = self.accepted(call).await?;
+        self.decode(&body)
+    }
+
+    /// Reads how much the daemon logs; for administrators. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn log_level(&self) -> Result<LogLevelStatus, ClientError> {
+        self.get("/v1/log-level".to_owned()).await
+    }
+
+    /// Changes for a while how much the daemon logs; for administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn set_log_level(
+        &self,
+        change: &LogLevelChange,
+    ) -> Result<LogLevelStatus, ClientError> {
+        let body = self.encode(change)?;
+        let call = Call {
+            method: Method::PUT,
+            target: "/v1/log-level".to_owned(),
+            body: Some(("application/json", body)),
+            deadline: DEFAULT_TIMEOUT,
+        };
         let (_, body) = self.accepted(call).await?;
         self.decode(&body)
     }

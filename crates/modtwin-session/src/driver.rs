@@ -1,10 +1,11 @@
 //! The loop of one session: an event in, the core's effects out.
 //!
 //! Owns the order in which events are taken. Performing the effects is in `effects`, what
-//! concerns the disk in `saving`, what the log hears in `log`, the change of a live session's
-//! credential in `renewal`.
+//! concerns the disk in `saving`, what the log hears in `log`, what is counted in `figures`, the
+//! change of a live session's credential in `renewal`.
 
 mod effects;
+mod figures;
 mod log;
 mod renewal;
 mod saving;
@@ -27,7 +28,6 @@ use crate::clock::ClockReceiver;
 use crate::credential::Credential;
 use crate::handle::{AckError, Acknowledgement, Command, ReportError};
 use crate::link::{Epoch, InboundMessage, LinkStatus};
-use crate::log_limit::LogLimit;
 use crate::publish::{Clock, Surroundings};
 use crate::seat::{Ends, load, wall_time};
 use crate::store::{StoreError, to_stored_ms};
@@ -45,6 +45,7 @@ enum Event {
     Stop,
     Timeout,
     Renew,
+    SayStatus,
     HubReached,
     ClockChanged,
     Job(Result<Job, JoinError>),
@@ -91,7 +92,8 @@ pub(crate) struct Driver<'a> {
     unread: bool,
     state_found: bool,
     nearly_full: NearlyFull,
-    log_limit: LogLimit,
+    /// When the state that was too much for the log is to be said.
+    say_status_at: Option<Instant>,
     view_changed: bool,
     last_logged: (HubState, Reason, String),
 }
@@ -135,7 +137,7 @@ impl<'a> Driver<'a> {
             waiters: Waiters::default(),
             jobs: JoinSet::new(),
             renewal: Renewal::default(),
-            log_limit: LogLimit::default(),
+            say_status_at: None,
             view_changed: true,
             last_logged: (HubState::Connecting, Reason::Starting, String::new()),
         }
@@ -165,6 +167,7 @@ impl<'a> Driver<'a> {
     async fn next_event(&mut self) -> Event {
         let clock = self.around.clock;
         let deadline = self.session.next_deadline().map(|at| clock.instant(at));
+        let say_status_at = self.say_status_at;
         let Self { ends, stop, jobs, renewal, reached, clock: wall, .. } = self;
         let events = &mut ends.ports.events;
         // A closed channel is never ready: the other ends live in the supervisor, which says stop.
@@ -173,6 +176,7 @@ impl<'a> Driver<'a> {
             _ = stop.wait_for(|stop| *stop) => Event::Stop,
             () = sleep_until_some(deadline) => Event::Timeout,
             () = sleep_until_some(renewal.at) => Event::Renew,
+            () = sleep_until_some(say_status_at) => Event::SayStatus,
             Some(job) = jobs.join_next(), if !jobs.is_empty() => Event::Job(job),
             Ok(()) = reached.changed() => Event::HubReached,
             Ok(()) = wall.changed() => Event::ClockChanged,
@@ -188,6 +192,10 @@ impl<'a> Driver<'a> {
             Event::Stop => self.session.stop(now),
             Event::Timeout => self.session.handle_timeout(now),
             Event::Renew => self.await_renewal_turn(),
+            Event::SayStatus => {
+                self.say_status_at = None;
+                self.view_changed = true;
+            }
             Event::HubReached => self.session.hasten(now),
             Event::ClockChanged => self.session.clock_was_set(now),
             Event::Job(Ok(Job::Saved(written))) => self.saved(written),
@@ -224,6 +232,7 @@ impl<'a> Driver<'a> {
         match status {
             LinkStatus::Connected => {
                 self.ends.ports.credentials.accepted();
+                self.count_reconnect();
                 self.session.handle_connected(now);
             }
             LinkStatus::Failed(fault) => {
@@ -249,11 +258,12 @@ impl<'a> Driver<'a> {
                 if let Some(reason) = slows_all(&message) {
                     self.ends.ports.governor.note_failed(reason);
                 }
+                self.count_answer(&message);
                 self.session.handle_message(now, message);
             }
             Ok(Inbound::Foreign) => debug!(topic = message.topic, "message for nobody"),
             Err(error) => {
-                if let Some(dropped) = self.log_limit.permit() {
+                if let Some(dropped) = self.may_log("unreadable") {
                     warn!(%error, dropped, "message from the hub not readable, fetching the twin");
                 }
                 self.session.refresh(now);

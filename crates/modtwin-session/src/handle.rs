@@ -9,7 +9,7 @@ use modtwin_core::ids::ModuleId;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::StoreError;
-use crate::view::{ModuleView, Written};
+use crate::view::{Figures, ModuleView};
 
 /// How many commands wait for a session; a caller waits while the queue is full.
 pub const COMMAND_QUEUE: usize = 64;
@@ -99,7 +99,7 @@ pub struct ModuleHandle {
     pub(crate) module: ModuleId,
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) view: watch::Receiver<Arc<ModuleView>>,
-    pub(crate) written: watch::Receiver<Written>,
+    pub(crate) figures: watch::Receiver<Figures>,
 }
 
 impl ModuleHandle {
@@ -115,10 +115,10 @@ impl ModuleHandle {
         Arc::clone(&self.view.borrow())
     }
 
-    /// What the module's state has cost the disk since the daemon began.
+    /// What the module has done since the daemon began.
     #[must_use]
-    pub fn written(&self) -> Written {
-        *self.written.borrow()
+    pub fn figures(&self) -> Figures {
+        self.figures.borrow().clone()
     }
 
     /// Follows the module; a slow follower skips to the newest view. Closed when the module ends.

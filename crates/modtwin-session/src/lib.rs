@@ -11,7 +11,7 @@ mod driver;
 pub mod governor;
 pub mod handle;
 pub mod link;
-mod log_limit;
+pub mod log_limit;
 mod publish;
 pub mod seat;
 pub mod store;

@@ -1,36 +1,58 @@
 //! A limit on log lines that a remote peer can cause.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many lines a window may have.
+/// How many lines of a kind a window may have.
 const LINES: u32 = 10;
 /// How long a window is.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Lets some lines a minute through and counts the rest.
+/// Lets some lines of each kind a minute through and counts the rest. A kind is a place in the code,
+/// so that a flood of one does not hide another.
 #[derive(Debug, Default)]
-pub(crate) struct LogLimit {
-    window_began: Option<Instant>,
+pub struct LogLimit {
+    kinds: BTreeMap<&'static str, Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
     lines: u32,
     dropped: u64,
 }
 
 impl LogLimit {
-    /// Says whether a line may be written now, and if so, how many were dropped before it.
-    pub(crate) fn permit(&mut self) -> Option<u64> {
+    /// A limit that has let nothing through yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { kinds: BTreeMap::new() }
+    }
+
+    /// Says whether a line of that kind may be written now, and if so, how many were dropped before
+    /// it.
+    pub fn permit(&mut self, kind: &'static str) -> Option<u64> {
         let now = Instant::now();
-        if self.window_began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
-            self.window_began = Some(now);
-            self.lines = 0;
+        let fresh = Window { began: now, lines: 0, dropped: 0 };
+        let window = self.kinds.entry(kind).or_insert(fresh);
+        if now.duration_since(window.began) >= WINDOW {
+            window.began = now;
+            window.lines = 0;
         }
-        if self.lines >= LINES {
-            self.dropped += 1;
+        if window.lines >= LINES {
+            window.dropped = window.dropped.saturating_add(1);
             return None;
         }
-        self.lines += 1;
-        Some(std::mem::take(&mut self.dropped))
+        window.lines += 1;
+        Some(std::mem::take(&mut window.dropped))
+    }
+
+    /// When a line of that kind may be written after one was dropped.
+    #[must_use]
+    pub fn opens_at(&self, kind: &str) -> Instant {
+        self.kinds.get(kind).map_or_else(Instant::now, |window| window.began + WINDOW)
     }
 }
 
@@ -39,11 +61,13 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_is_cut_and_counted() {
-        let mut limit = LogLimit::default();
-        assert_eq!((0..100).filter(|_| limit.permit().is_some()).count(), 10);
+    async fn a_flood_is_cut_and_counted_and_hides_nothing_else() {
+        let mut limit = LogLimit::new();
+        assert_eq!((0..100).filter(|_| limit.permit("flood").is_some()).count(), 10);
+        assert_eq!(limit.permit("other"), Some(0));
+        assert_eq!(limit.opens_at("flood"), Instant::now() + WINDOW);
         tokio::time::advance(WINDOW).await;
-        assert_eq!(limit.permit(), Some(90));
-        assert_eq!(limit.permit(), Some(0));
+        assert_eq!(limit.permit("flood"), Some(90));
+        assert_eq!(limit.permit("flood"), Some(0));
     }
 }

@@ -19,9 +19,10 @@ use crate::driver::{Driver, End};
 use crate::governor::{Governor, Share};
 use crate::handle::{COMMAND_QUEUE, Command, ModuleHandle};
 use crate::link::{HubLink, LinkEvents};
+use crate::log_limit::LogLimit;
 use crate::store::{Loaded, StoreError, TwinStore};
 use crate::stored::from_stored;
-use crate::view::{HubView, ModuleView, Sizes, Written};
+use crate::view::{Figures, HubView, ModuleView, Sizes};
 
 /// What a module's session needs to know.
 #[derive(Debug, Clone)]
@@ -80,7 +81,8 @@ pub(crate) struct Ends {
     /// The number of the newest connection, which no later run may use again.
     pub(crate) epoch: u64,
     pub(crate) connects: u64,
-    pub(crate) written: watch::Sender<Written>,
+    pub(crate) figures: watch::Sender<Figures>,
+    pub(crate) log_limit: LogLimit,
     /// What became of a damaged state file.
     pub(crate) damage: Option<String>,
 }
@@ -110,17 +112,27 @@ impl Seat {
         let loaded = load(&ports.store).await;
         let damage = loaded.as_ref().ok().and_then(|loaded| loaded.damage.clone());
         let share = Arc::new(ports.governor.join());
-        let (written, written_receiver) = watch::channel(Written::default());
+        let (figures, figures_receiver) = watch::channel(Figures::default());
         let (view, view_receiver) = watch::channel(Arc::new(first_view(&config.module, loaded)));
         let module = config.module.clone();
         let handle = ModuleHandle {
             module: module.clone(),
             commands: command_sender,
             view: view_receiver,
-            written: written_receiver,
+            figures: figures_receiver,
         };
-        let ends =
-            Ends { share, config, ports, commands, view, epoch: 0, connects: 0, written, damage };
+        let ends = Ends {
+            share,
+            config,
+            ports,
+            commands,
+            view,
+            epoch: 0,
+            connects: 0,
+            figures,
+            log_limit: LogLimit::new(),
+            damage,
+        };
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
 

@@ -1,5 +1,6 @@
 //! What the rest of the daemon sees of a module: one immutable value, replaced whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use modtwin_core::ids::ModuleId;
 pub use modtwin_core::outbox::Quarantined;
 use modtwin_core::status::{HubState, Reason};
 pub use modtwin_core::twin::Section;
+use tokio::time::Instant;
 
 /// How the module stands with its hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +88,23 @@ pub struct Sizes {
     pub reported: u64,
 }
 
-/// What a module's state has cost the disk since the daemon began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Written {
-    /// How many writes, each with its syncs.
+/// What a module has done since the daemon began, in numbers for operators. Beside the view, because
+/// nobody waits for them to change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// How often its state was written to disk, each with its syncs.
     pub writes: u64,
-    /// How many bytes in all.
-    pub bytes: u64,
+    /// How many bytes that were.
+    pub bytes_written: u64,
+    /// How often it connected anew, by what had ended the connection before; none stands for the
+    /// daemon itself, which renewed a credential or was asked to.
+    pub reconnects: BTreeMap<Option<Reason>, u64>,
+    /// How often the hub refused a request of it with 429.
+    pub throttled: u64,
+    /// How many lines it did not log, because there were too many.
+    pub lines_dropped: u64,
+    /// When the hub last answered with the whole twin.
+    pub fetched: Option<Instant>,
+    /// Since when reports wait of which the hub has taken none; none where nothing waits.
+    pub waiting_since: Option<Instant>,
 }

@@ -1,10 +1,10 @@
-//! `modtwinctl reload` and `modtwinctl reconnect`: what an administrator asks of the daemon.
+//! `modtwinctl reload`, `reconnect` and `log-level`: what an administrator asks of the daemon.
 
-use modtwin_api::ReloadOutcome;
+use modtwin_api::{LogLevelChange, LogLevelStatus, ReloadOutcome};
 use modtwin_client::Client;
 use serde::Serialize;
 
-use crate::cli::Reconnect;
+use crate::cli::{LogLevelArgs, Reconnect};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -27,6 +27,30 @@ pub(crate) async fn reconnect(
     output.either(&Reconnecting { reconnecting: &args.module }, |answer| {
         format!("{} connects anew", answer.reconnecting)
     })
+}
+
+/// Shows how much the daemon logs, after the change where one is asked for.
+pub(crate) async fn log_level(
+    client: &Client,
+    args: &LogLevelArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    let status = match args.level {
+        None => client.log_level().await?,
+        Some(level) => {
+            let for_seconds = Some(args.period.as_secs().max(1));
+            client.set_log_level(&LogLevelChange { level: level.into(), for_seconds }).await?
+        }
+    };
+    output.either(&status, in_force)
+}
+
+fn in_force(status: &LogLevelStatus) -> String {
+    let LogLevelStatus { level, usual, until } = status;
+    match until {
+        Some(until) => format!("{level} until {until}, then {usual}"),
+        None => level.to_string(),
+    }
 }
 
 fn outcome(outcome: &ReloadOutcome) -> String {

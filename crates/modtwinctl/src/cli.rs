@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use modtwin_api::limits::DEFAULT_SOCKET;
-use modtwin_api::{AckRequest, Revision};
+use modtwin_api::{AckRequest, LogLevel, Revision};
 use modtwin_core::document::Pointer;
 use modtwin_credentials::request::KeyKind;
 
@@ -68,6 +68,8 @@ pub enum Command {
     Reload,
     /// Have the daemon connect a module anew.
     Reconnect(Reconnect),
+    /// Show how much the daemon logs, or change it for a while.
+    LogLevel(LogLevelArgs),
     /// Print a completion script for a shell.
     Completions(Completions),
 }
@@ -225,6 +227,47 @@ impl From<KeyChoice> for KeyKind {
 pub struct Reconnect {
     /// The module's id.
     pub module: String,
+}
+
+/// Arguments of `log-level`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "The level that the daemon was started with comes back by itself; give it \
+    to have it back at once. The log: journalctl -u modtwind; of one module: journalctl -u \
+    modtwind MODTWIN_MODULE=module01.")]
+pub struct LogLevelArgs {
+    /// The lines to log: those of this level and the graver ones.
+    pub level: Option<LogLevelChoice>,
+    /// For how long, from one second to 24 hours.
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = duration)]
+    #[arg(requires = "level")]
+    pub period: Duration,
+}
+
+/// Which lines the daemon logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevelChoice {
+    /// What needs a human.
+    Error,
+    /// And what will be tried again.
+    Warn,
+    /// And changes of the daemon's life.
+    Info,
+    /// And each message and each request.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<LogLevelChoice> for LogLevel {
+    fn from(choice: LogLevelChoice) -> Self {
+        match choice {
+            LogLevelChoice::Error => Self::Error,
+            LogLevelChoice::Warn => Self::Warn,
+            LogLevelChoice::Info => Self::Info,
+            LogLevelChoice::Debug => Self::Debug,
+            LogLevelChoice::Trace => Self::Trace,
+        }
+    }
 }
 
 /// Arguments of `completions`.

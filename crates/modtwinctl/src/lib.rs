@@ -76,6 +76,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Hub(args) => Box::pin(hub::run(args, &output)).await,
         Command::Reload => admin::reload(&client, &output).await,
         Command::Reconnect(args) => admin::reconnect(&client, &args, &output).await,
+        Command::LogLevel(args) => admin::log_level(&client, &args, &output).await,
         Command::Completions(args) => output.completions(&mut Cli::command(), args.shell),
     }
 }

@@ -193,6 +193,29 @@ fn reload_names_what_changed_or_every_fault_that_keeps_the_old_config() {
 }
 
 #[test]
+fn the_level_of_the_log_is_shown_and_changed_for_a_while() {
+    let present = daemon(200, json!({"level": "info", "usual": "info", "until": null}));
+    assert_eq!(run(&present.socket(), &["log-level"]).success(), "info\n");
+    assert_eq!(present.request().line, "GET /v1/log-level");
+
+    let until = "2026-11-23T10:10:00Z";
+    let changed = daemon(200, json!({"level": "debug", "usual": "info", "until": until}));
+    let ran = run(&changed.socket(), &["log-level", "debug", "--for", "5m"]);
+    assert_eq!(ran.success(), format!("debug until {until}, then info\n"));
+    let request = changed.request();
+    assert_eq!(request.line, "PUT /v1/log-level");
+    assert_eq!(request.json(), json!({"level": "debug", "for_seconds": 300}));
+
+    for wrong in [
+        &["log-level", "loud"][..],
+        &["log-level", "--for", "5m"],
+        &["log-level", "debug", "--for", "5"],
+    ] {
+        assert_eq!(run(&changed.socket(), wrong).code, Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
 fn reconnect_asks_for_that_module() {
     let daemon = daemon(202, json!({}));
     let ran = run(&daemon.socket(), &["reconnect", "m", "--json"]);

@@ -20,7 +20,8 @@ pub struct Arguments {
     /// The config file.
     #[arg(long, value_name = "FILE", default_value = "/etc/modtwin/modtwind.toml")]
     pub config: PathBuf,
-    /// How log lines look: `text` for people, `json` for machines.
+    /// How log lines look: `text` for people, or records of the journal where standard error is
+    /// connected to it; `json` for machines, to standard error always.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
     /// Says more; twice says everything.

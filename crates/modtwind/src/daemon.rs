@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::clock::ClockKeeper;
 use crate::local_api::socket::{self, PathGuard, SOCKET_MODE, SocketError};
 use crate::local_api::{Facts, Limits, LocalApi};
+use crate::logging::LogControl;
 use crate::supervisor::{Command, Parts, Supervisor};
 use crate::wiring::{TlsProbe, Workshop, budget};
 
@@ -44,6 +45,8 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// What the local API grants its peers.
     pub limits: Limits,
+    /// What changes the level of the log.
+    pub log: LogControl,
 }
 
 /// Sends commands to a running daemon.
@@ -94,6 +97,7 @@ impl Daemon {
             },
             facts: Arc::new(facts(config_path, &config)),
             config,
+            log: environment.log,
             admin,
             commands,
         };

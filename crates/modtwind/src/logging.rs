@@ -1,19 +1,28 @@
-//! Logs: to the journal's liking under systemd, coloured on a terminal, JSON on request.
+//! Logs: records of the journal under systemd, text elsewhere, JSON on request.
+//!
+//! Owns where lines go and how they look; which of them pass, and for how long, is in [`level`].
+
+mod journal;
+mod level;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layered, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use self::journal::Journal;
+pub use self::level::LogControl;
+use self::level::targets;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people: one line an event.
+    /// For people: one line an event, or a record of the journal where standard error is its.
     Text,
     /// For machines: one JSON object a line.
     Json,
@@ -36,29 +45,35 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Begins to write logs to standard error.
+/// What formats and writes the lines that pass.
+type Output = Box<dyn Layer<Layered<Filter, Registry>> + Send + Sync>;
+type Filter = reload::Layer<tracing_subscriber::filter::Targets, Registry>;
+
+/// Begins to write logs to the journal or to standard error; the answer changes their level.
 ///
 /// # Errors
 ///
 /// Where this process logs already.
-pub fn start(level: LevelFilter, format: LogFormat) -> Result<(), TryInitError> {
-    // paho logs key passwords at debug; whatever the level, it stays at info or quieter.
-    let paho = level.min(LevelFilter::INFO);
-    let filter = Targets::new().with_default(level).with_target("paho_mqtt", paho);
-    let registry = tracing_subscriber::registry();
-    // journald stamps the time itself and knows no colours.
-    let under_systemd = std::env::var_os("JOURNAL_STREAM").is_some();
-    let terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = || fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
-    match format {
-        LogFormat::Json => {
-            let layer = fmt::layer().json().with_writer(std::io::stderr).with_current_span(true);
-            registry.with(layer.with_filter(filter)).try_init()
-        }
-        LogFormat::Text if under_systemd => {
-            registry.with(text().without_time().with_filter(filter)).try_init()
-        }
-        LogFormat::Text => registry.with(text().with_filter(filter)).try_init(),
+pub fn start(level: LevelFilter, format: LogFormat) -> Result<LogControl, TryInitError> {
+    let (filter, handle) = reload::Layer::new(targets(level));
+    tracing_subscriber::registry().with(filter).with(output(format)).try_init()?;
+    Ok(LogControl::new(level, handle))
+}
+
+fn output(format: LogFormat) -> Output {
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    if format == LogFormat::Json {
+        return lines.json().with_current_span(true).boxed();
+    }
+    let stream = std::env::var_os("JOURNAL_STREAM");
+    if !stream.is_some_and(|stream| journal::is_standard_error(&stream)) {
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        return lines.with_ansi(terminal).with_target(false).boxed();
+    }
+    match Journal::open(Path::new(journal::SOCKET)) {
+        Ok(journal) => journal.boxed(),
+        // What reads the stream stamps the time itself and knows no colours.
+        Err(_nobody_there) => lines.with_ansi(false).with_target(false).without_time().boxed(),
     }
 }
 

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    logging::start(logging::level(arguments.verbose), arguments.log_format)?;
+    let log = logging::start(logging::level(arguments.verbose), arguments.log_format)?;
     keep_out_of_core_dumps();
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -54,6 +54,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let environment = Environment {
         credentials_directory: std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into),
+        log,
         ..Environment::default()
     };
     let outcome = runtime.block_on(async {

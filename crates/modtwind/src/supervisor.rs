@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_api::ReloadOutcome;
+use modtwin_api::{LogLevel, ReloadOutcome};
 use modtwin_config::{Config, ConfigDiff, Module};
 use modtwin_core::ids::ModuleId;
 use modtwin_core::status::HubState;
+use modtwin_session::log_limit::LogLimit;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
@@ -20,6 +21,7 @@ use tracing::{error, info, warn};
 use crate::config_watch::{ConfigWatch, fingerprint};
 use crate::foresight::Foresight;
 use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
+use crate::logging::LogControl;
 use crate::systemd::{ServiceManager, watchdog_interval};
 use crate::unit::{Replacement, Unit};
 use crate::wiring::{Workshop, budget, handler_rules};
@@ -45,6 +47,7 @@ enum Event {
     Admin(AdminCommand),
     Ended(Result<(Id, ()), JoinError>),
     RestartDue,
+    LogLevelOver,
     FilesChanged,
     Tick,
     Responsive(bool),
@@ -57,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) workshop: Workshop,
     pub(crate) facts: Arc<Facts>,
+    pub(crate) log: LogControl,
     pub(crate) admin: mpsc::Receiver<AdminCommand>,
     pub(crate) commands: mpsc::Receiver<Command>,
 }
@@ -72,6 +76,8 @@ pub(crate) struct Supervisor {
     manager: ServiceManager,
     files: ConfigWatch,
     foresight: Foresight,
+    /// For what an administrator can cause again and again.
+    log_limit: LogLimit,
 }
 
 impl Supervisor {
@@ -94,6 +100,7 @@ impl Supervisor {
             manager: ServiceManager::default(),
             files,
             foresight: Foresight::default(),
+            log_limit: LogLimit::new(),
         }
     }
 
@@ -114,6 +121,7 @@ impl Supervisor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let restart_at = self.units.iter().filter_map(|unit| unit.restart_at).min();
+            let log_back_at = self.parts.log.back_at();
             let event = tokio::select! {
                 biased;
                 command = self.parts.commands.recv() => {
@@ -122,6 +130,9 @@ impl Supervisor {
                 Some(ended) = self.tasks.join_next_with_id() => Event::Ended(ended),
                 () = sleep_until(restart_at.unwrap_or_else(Instant::now)), if restart_at.is_some() => {
                     Event::RestartDue
+                }
+                () = sleep_until(log_back_at.unwrap_or_else(Instant::now)), if log_back_at.is_some() => {
+                    Event::LogLevelOver
                 }
                 Some(checked) = self.checks.join_next() => Event::Responsive(checked.unwrap_or(false)),
                 _ = ticks.tick() => Event::Tick,
@@ -147,6 +158,19 @@ impl Supervisor {
                 let outcome = self.reload().await;
                 // A caller that has left needs no answer.
                 let _left = reply.send(outcome);
+            }
+            Event::Admin(AdminCommand::LogLevel { change, reply }) => {
+                if let Some((level, period)) = change {
+                    self.change_log_level(level, period);
+                }
+                let _left = reply.send(self.parts.log.status());
+            }
+            Event::LogLevelOver => {
+                self.parts.log.back();
+                if self.log_limit.permit("usual level").is_some() {
+                    let level = self.parts.log.status().level;
+                    info!(%level, "the log has its usual level again");
+                }
             }
             Event::Ended(ended) => self.unit_ended(ended).await,
             Event::RestartDue => self.restart_due(),
@@ -216,6 +240,19 @@ impl Supervisor {
         self.publish();
     }
 
+    fn change_log_level(&mut self, level: LogLevel, period: Duration) {
+        let may_say = self.log_limit.permit("level").is_some();
+        let say = || info!(%level, ?period, "an administrator changes the level of the log");
+        // Said while it can be read.
+        if may_say && level < LogLevel::Info {
+            say();
+        }
+        self.parts.log.change(level, period);
+        if may_say && level >= LogLevel::Info {
+            say();
+        }
+    }
+
     fn restart_due(&mut self) {
         let now = Instant::now();
         for unit in self.units.iter_mut().filter(|unit| unit.restart_at.is_some_and(|at| at <= now))
@@ -232,8 +269,10 @@ impl Supervisor {
         let config = match loaded {
             Ok(Ok(config)) => config,
             Ok(Err(problems)) => {
-                for problem in &problems {
-                    error!(%problem, "config refused, the old one stays in force");
+                if let Some(dropped) = self.log_limit.permit("refused") {
+                    for problem in &problems {
+                        error!(%problem, dropped, "config refused, the old one stays in force");
+                    }
                 }
                 return Err(problems.iter().map(ToString::to_string).collect());
             }

@@ -6,7 +6,7 @@ use modtwin_core::message::{Request, RequestId};
 use modtwin_core::session::{Effect, Notice};
 use modtwin_core::status::{Fault, Reason};
 use modtwin_wire::SUBSCRIPTIONS;
-use tracing::{Instrument as _, warn};
+use tracing::Instrument as _;
 
 use super::{Driver, Job};
 use crate::credential::Credential;
@@ -17,6 +17,7 @@ use crate::store::StoreError;
 impl Driver<'_> {
     /// Performs all effects, then publishes once.
     pub(super) fn perform(&mut self) {
+        let mut progress = false;
         while let Some(effect) = self.session.poll_effect() {
             match effect {
                 Effect::Connect => self.prepare_connect(),
@@ -37,15 +38,12 @@ impl Driver<'_> {
                     self.waiters.not_stored(through, &StoreError(problem));
                 }
                 Effect::Accepted { through, keys, version } => {
+                    progress = true;
                     self.waiters.accepted_keys(through, &keys, version);
                 }
                 Effect::Rejected { through, refused } => {
-                    warn!(
-                        key = refused.key,
-                        status = refused.status,
-                        message = refused.message,
-                        "hub refused a reported key, which is quarantined until it is reported anew"
-                    );
+                    progress = true;
+                    self.log_refused(&refused);
                     self.waiters.rejected(through, &refused);
                 }
                 Effect::Notice(notice) => {
@@ -57,6 +55,7 @@ impl Driver<'_> {
                 }
             }
         }
+        self.note_waiting(progress);
         self.publish();
     }
 

@@ -6,7 +6,8 @@ use modtwin_core::status::{HubState, Reason};
 use tracing::{debug, error, info, warn};
 
 use super::Driver;
-use crate::view::Sizes;
+use crate::seat::Ends;
+use crate::view::{Quarantined, Sizes};
 
 /// Which sections are said to be nearly full.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,7 +16,24 @@ pub(super) struct NearlyFull {
     reported: bool,
 }
 
+impl Ends {
+    /// Whether a line of that kind may be logged, and how many were not before it.
+    fn may_log(&mut self, kind: &'static str) -> Option<u64> {
+        let permit = self.log_limit.permit(kind);
+        if permit.is_none() {
+            self.figures.send_modify(|figures| {
+                figures.lines_dropped = figures.lines_dropped.saturating_add(1);
+            });
+        }
+        permit
+    }
+}
+
 impl Driver<'_> {
+    pub(super) fn may_log(&mut self, kind: &'static str) -> Option<u64> {
+        self.ends.may_log(kind)
+    }
+
     /// Says once when a section becomes so large that the hub will soon refuse more of it.
     pub(super) fn log_sizes(&mut self) {
         let Sizes { desired, reported } = self.ends.view.borrow().sizes;
@@ -29,7 +47,7 @@ impl Driver<'_> {
                 *said &= bytes.saturating_mul(10) >= MAX_SECTION_BYTES * 7;
                 continue;
             }
-            if !*said && let Some(dropped) = self.log_limit.permit() {
+            if !*said && let Some(dropped) = self.ends.may_log("size") {
                 *said = true;
                 let limit = MAX_SECTION_BYTES;
                 warn!(
@@ -53,6 +71,14 @@ impl Driver<'_> {
         if news == self.last_logged {
             return;
         }
+        // What stays the last word is said once it may be.
+        let Some(dropped) = self.may_log("status") else {
+            self.say_status_at = Some(self.ends.log_limit.opens_at("status"));
+            return;
+        };
+        if dropped > 0 {
+            info!(dropped, "the hub's state changed too often to be logged each time");
+        }
         let detail = &news.2;
         match state {
             HubState::Connecting => {}
@@ -67,12 +93,23 @@ impl Driver<'_> {
         self.last_logged = news;
     }
 
+    pub(super) fn log_refused(&mut self, refused: &Quarantined) {
+        let Some(dropped) = self.may_log("refused") else { return };
+        warn!(
+            key = refused.key,
+            status = refused.status,
+            detail = refused.message,
+            dropped,
+            "hub refused a reported key, which is quarantined until it is reported anew"
+        );
+    }
+
     pub(super) fn log(&mut self, notice: &Notice) {
         if let Notice::Synced { version } = notice {
             debug!(version, "twin in step");
             return;
         }
-        let Some(dropped) = self.log_limit.permit() else {
+        let Some(dropped) = self.may_log("notice") else {
             return;
         };
         match notice {

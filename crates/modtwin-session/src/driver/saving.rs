@@ -45,9 +45,9 @@ impl Driver<'_> {
         match written {
             Ok(bytes) => {
                 self.unread = false;
-                self.ends.written.send_modify(|written| {
-                    written.writes = written.writes.saturating_add(1);
-                    written.bytes = written.bytes.saturating_add(bytes);
+                self.ends.figures.send_modify(|figures| {
+                    figures.writes = figures.writes.saturating_add(1);
+                    figures.bytes_written = figures.bytes_written.saturating_add(bytes);
                 });
                 if self.around.storage_problem.take().is_some() {
                     info!("the state directory can be written again");
@@ -78,9 +78,15 @@ impl Driver<'_> {
     /// Counts the silence of handlers whose time is up as their answer.
     pub(super) fn count_silence(&mut self) {
         while let Some(silence) = self.session.poll_silence() {
-            let limit = silence.limit;
-            let (handler, version) = (&silence.handler, silence.version);
-            warn!(handler, version, ?limit, "a handler did not acknowledge a version in time");
+            if let Some(dropped) = self.may_log("silence") {
+                warn!(
+                    handler = silence.handler,
+                    version = silence.version,
+                    limit = ?silence.limit,
+                    dropped,
+                    "a handler did not acknowledge a version in time"
+                );
+            }
             let at = to_stored_ms(SystemTime::now());
             self.session.note_silence(self.around.clock.now(), &silence, at);
         }

@@ -12,6 +12,7 @@
 
 mod connecting;
 mod crashing;
+mod flooding;
 mod renewing;
 mod rig;
 mod sharing;

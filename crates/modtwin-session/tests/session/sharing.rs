@@ -96,7 +96,7 @@ async fn what_waits_for_the_hub_already_is_not_written_again() {
         tickets.push(ticket.accepted);
     }
     assert_eq!(rig.disk.saves(), saves);
-    assert_eq!(rig.handle.written().writes, saves);
+    assert_eq!(rig.handle.figures().writes, saves);
     rig.hub.say(LinkStatus::Connected);
     assert!(matches!(rig.hub.call().await, Call::Subscribe));
     rig.hub.say(LinkStatus::Subscribed);

@@ -19,15 +19,16 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioTimer;
 use modtwin_api::limits::MAX_HEADER_BYTES;
 use modtwin_api::{Problem, ProblemKind};
+use modtwin_session::log_limit::LogLimit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error};
 
 use super::answer::{Body, Refusal};
 use super::peer::Peer;
-use super::registry::Registry;
+use super::registry::{AdminCommand, Registry};
 use super::rights::{Grants, SystemNames};
 use super::router;
 use super::server::Shared;
@@ -40,6 +41,8 @@ pub(crate) struct Caller {
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) gate: Arc<Gate>,
     peer: Arc<Peer>,
+    /// Counts this connection.
+    _open: Arc<()>,
     // A lock, because hyper's service is shared; requests of one connection never run at once,
     // and it is never held across an await.
     known: Mutex<Option<Known>>,
@@ -60,7 +63,8 @@ impl Caller {
         stopping: watch::Receiver<bool>,
         gate: Arc<Gate>,
     ) -> Self {
-        Self { shared, stopping, gate, peer: Arc::new(peer), known: Mutex::new(None) }
+        let _open = Arc::clone(&shared.connections);
+        Self { shared, stopping, gate, peer: Arc::new(peer), _open, known: Mutex::new(None) }
     }
 
     /// What is served now, and what of it the peer may use.
@@ -80,6 +84,21 @@ impl Caller {
         };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok((registry, grants))
+    }
+
+    /// Has the daemon itself do something, and waits for what it says.
+    pub(crate) async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> AdminCommand,
+    ) -> Result<T, Refusal> {
+        let stopping = || Refusal::unavailable("the daemon is stopping; try again once it is back");
+        let (reply, answer) = oneshot::channel();
+        self.shared.admin.send(command(reply)).await.map_err(|_closed| stopping())?;
+        match answer.await {
+            Ok(answer) => Ok(answer),
+            Err(_dropped) if *self.stopping.borrow() => Err(stopping()),
+            Err(dropped) => Err(internal(&dropped)),
+        }
     }
 
     /// Names of users and groups may come from a network: looked up on a blocking thread, few at
@@ -165,7 +184,10 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
 pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Refusal {
     let number = DEFECTS.fetch_add(1, Ordering::Relaxed);
     let id = format!("{}-{number}", std::process::id());
-    error!(id, error = %cause, "a request of the local API failed");
+    let permit = LOG_LIMIT.lock().unwrap_or_else(PoisonError::into_inner).permit("defect");
+    if let Some(dropped) = permit {
+        error!(id, error = %cause, dropped, "a request of the local API failed");
+    }
     Problem::new(
         ProblemKind::Internal,
         format!("the daemon failed; look for id {id} in its log (journalctl -u modtwind)"),
@@ -217,6 +239,8 @@ const HEAR_OUT: Duration = Duration::from_secs(1);
 static LOOK_UPS: Semaphore = Semaphore::const_new(8);
 /// Numbers defects.
 static DEFECTS: AtomicU64 = AtomicU64::new(1);
+/// Keeps a peer that has found one from filling the log.
+static LOG_LIMIT: Mutex<LogLimit> = Mutex::new(LogLimit::new());
 
 #[cfg(test)]
 impl Caller {

@@ -15,6 +15,7 @@ mod conversion;
 #[doc(hidden)]
 pub mod fuzzing;
 mod listing;
+mod log_level;
 mod metrics;
 mod peer;
 mod query;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use modtwin_api::ReloadOutcome;
+use modtwin_api::{LogLevel, LogLevelStatus, ReloadOutcome};
 use modtwin_config::Module;
 use modtwin_core::ids::ModuleId;
 use modtwin_session::clock::ClockReceiver;
@@ -99,13 +99,20 @@ pub enum AdminCommand {
         /// Takes the outcome; dropping it unused counts as a defect.
         reply: oneshot::Sender<ReloadReply>,
     },
+    /// Says which level the log has, and changes it before that where it is asked to.
+    LogLevel {
+        /// The level, and for how long.
+        change: Option<(LogLevel, Duration)>,
+        /// Takes what is in force then; dropping it unused counts as a defect.
+        reply: oneshot::Sender<LogLevelStatus>,
+    },
 }
 
 #[cfg(test)]
 impl Shared {
     /// A budget that holds nobody up and a clock that nobody doubts.
     pub(crate) fn scripted() -> Self {
-        let policy = modtwin_core::governor::Policy::boundless(std::time::Duration::from_secs(1));
+        let policy = modtwin_core::governor::Policy::boundless(Duration::from_secs(1));
         Self {
             governor: Governor::new(policy, 7),
             clock: modtwin_session::clock::trusted(),

@@ -6,13 +6,12 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use modtwin_api::{Problem, ProblemKind};
 use percent_encoding::percent_decode_str;
-use tokio::sync::oneshot;
 
 use super::answer::{Outcome, Refusal, json};
-use super::connection::{Caller, internal};
+use super::connection::Caller;
 use super::query::Query;
 use super::registry::AdminCommand;
-use super::{acks, listing, metrics, reported, snapshot, status, watch};
+use super::{acks, listing, log_level, metrics, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +24,7 @@ pub(super) enum Resource {
     Reconnect(String),
     Status,
     Reload,
+    LogLevel,
     Health,
     Metrics,
 }
@@ -47,6 +47,7 @@ impl Resource {
                 "modules" => Some(Self::Modules),
                 "status" => Some(Self::Status),
                 "reload" => Some(Self::Reload),
+                "log-level" => Some(Self::LogLevel),
                 "health" => Some(Self::Health),
                 _ => None,
             };
@@ -72,6 +73,7 @@ impl Resource {
             Self::Modules | Self::Module(_) | Self::Status | Self::Health | Self::Metrics => {
                 "GET, HEAD"
             }
+            Self::LogLevel => "GET, HEAD, PUT",
             Self::Watch(_) => "GET",
             Self::Reported(_) => "PATCH",
             Self::Acks(_) | Self::Reconnect(_) | Self::Reload => "POST",
@@ -107,6 +109,7 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         Resource::Acks(module) => acks::answer(&caller, &module, request).await,
         Resource::Reconnect(module) => reconnect(&caller, &module).await,
         Resource::Reload => reload(&caller).await,
+        Resource::LogLevel => log_level::answer(&caller, request).await,
     }
 }
 
@@ -121,13 +124,9 @@ async fn reconnect(caller: &Caller, module: &str) -> Outcome {
 async fn reload(caller: &Caller) -> Outcome {
     let (_registry, grants) = caller.grants().await?;
     grants.require_administrator()?;
-    let stopping = || Refusal::unavailable("the daemon is stopping; try again once it is back");
-    let (reply, outcome) = oneshot::channel();
-    let command = AdminCommand::Reload { reply };
-    caller.shared.admin.send(command).await.map_err(|_closed| stopping())?;
-    match outcome.await {
-        Ok(Ok(outcome)) => Ok(json(StatusCode::OK, &outcome)),
-        Ok(Err(errors)) => {
+    match caller.command(|reply| AdminCommand::Reload { reply }).await? {
+        Ok(outcome) => Ok(json(StatusCode::OK, &outcome)),
+        Err(errors) => {
             let detail = format!(
                 "{} in the config files; the old config stays in force: {}",
                 if errors.len() == 1 {
@@ -139,8 +138,6 @@ async fn reload(caller: &Caller) -> Outcome {
             );
             Err(Problem::new(ProblemKind::InvalidConfig, detail).with_errors(errors).into())
         }
-        Err(_dropped) if *caller.stopping.borrow() => Err(stopping()),
-        Err(dropped) => Err(internal(&dropped)),
     }
 }
 
@@ -164,6 +161,7 @@ mod tests {
         check("/v1/modules/%ff", Some(Resource::Module("\u{fffd}".to_owned())));
         check("/v1/status", Some(Resource::Status));
         check("/v1/reload", Some(Resource::Reload));
+        check("/v1/log-level", Some(Resource::LogLevel));
         check("/v1/health", Some(Resource::Health));
         check("/metrics", Some(Resource::Metrics));
         for unknown in [

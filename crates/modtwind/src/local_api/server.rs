@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use modtwin_session::log_limit::LogLimit;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SndBuf;
 use tokio::net::{UnixListener, UnixStream};
@@ -66,6 +67,10 @@ pub(crate) struct Shared {
     pub(crate) admin: mpsc::Sender<AdminCommand>,
     pub(crate) limits: Limits,
     pub(crate) watchers: Watchers,
+    /// Has one more owner for each open connection.
+    pub(crate) connections: Arc<()>,
+    /// Has one more owner for each open stream.
+    pub(crate) streams: Arc<()>,
 }
 
 impl LocalApi {
@@ -86,8 +91,15 @@ impl LocalApi {
         admin: mpsc::Sender<AdminCommand>,
         limits: Limits,
     ) -> Self {
-        let watchers = Watchers::default();
-        Self { shared: Arc::new(Shared { registry, admin, limits, watchers }) }
+        let shared = Shared {
+            registry,
+            admin,
+            limits,
+            watchers: Watchers::default(),
+            connections: Arc::default(),
+            streams: Arc::default(),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Serves `listener` until `stop` resolves; then ends streams, gives requests in flight
@@ -122,14 +134,14 @@ struct Acceptor {
     /// Whose task it is; refusals in progress have no user.
     users: BTreeMap<Id, Option<u32>>,
     stopping: watch::Sender<bool>,
-    /// When a failed accept was logged last.
-    warned: Option<Instant>,
+    log_limit: LogLimit,
 }
 
 impl Acceptor {
     fn new(shared: Arc<Shared>) -> Self {
         let (stopping, _) = watch::channel(false);
-        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping, warned: None }
+        let log_limit = LogLimit::new();
+        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping, log_limit }
     }
 
     fn handle_accepted(&mut self, stream: UnixStream) {
@@ -185,8 +197,10 @@ impl Acceptor {
             None => return,
             Some(Ok((id, ()))) => id,
             Some(Err(failure)) => {
-                if failure.is_panic() {
-                    error!(error = %failure, "a connection of the local API crashed");
+                if failure.is_panic()
+                    && let Some(dropped) = self.log_limit.permit("crash")
+                {
+                    error!(error = %failure, dropped, "a connection of the local API crashed");
                 }
                 failure.id()
             }
@@ -197,9 +211,9 @@ impl Acceptor {
     /// Keeps a listener that cannot accept (no file descriptors left) from spinning, and the log
     /// from filling.
     async fn wait_after(&mut self, failure: &io::Error) {
-        if self.warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
-            self.warned = Some(Instant::now());
-            warn!(error = %failure, connections = self.tasks.len(), "cannot accept a connection");
+        if let Some(dropped) = self.log_limit.permit("accept") {
+            let connections = self.tasks.len();
+            warn!(error = %failure, connections, dropped, "cannot accept a connection");
         }
         tokio::time::sleep(ACCEPT_BACKOFF).await;
     }
@@ -230,5 +244,3 @@ const RESERVED: usize = 32;
 const REFUSALS_AT_ONCE: usize = 32;
 /// How long to leave the listener alone after a failed accept.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
-/// How often failed accepts are logged.
-const WARN_EVERY: Duration = Duration::from_secs(60);

@@ -48,7 +48,7 @@ pub(crate) fn health(caller: &Arc<Caller>) -> Response<Body> {
 pub(crate) fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) -> Status {
     let facts = &registry.facts;
     let problem = storage_problem(registry);
-    let written = || registry.modules.iter().map(|entry| entry.handle.written());
+    let figures = || registry.modules.iter().map(|entry| entry.handle.figures());
     let held = registry.shared.clock.borrow().held.clone();
     let served = registry.modules.iter().map(|entry| module(registry, entry, watchers, now));
     let unserved = registry
@@ -68,8 +68,8 @@ pub(crate) fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) 
             directory: facts.state_directory.display().to_string(),
             writable: problem.is_none(),
             problem,
-            writes: Some(written().map(|written| written.writes).sum()),
-            bytes_written: Some(written().map(|written| written.bytes).sum()),
+            writes: Some(figures().map(|figures| figures.writes).sum()),
+            bytes_written: Some(figures().map(|figures| figures.bytes_written).sum()),
         },
         clock: Some(ClockStatus { trusted: held.is_none(), problem: held }),
         budget: Some(BudgetStatus {

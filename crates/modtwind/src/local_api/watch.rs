@@ -100,6 +100,8 @@ struct Follower {
     told: Told,
     first: Option<Event>,
     _watching: Watching,
+    /// Counts this stream.
+    _open: Arc<()>,
 }
 
 /// What a look at the registry comes to.
@@ -120,6 +122,7 @@ impl Follower {
         let period = caller.shared.limits.heartbeat;
         let mut heartbeat = interval_at(Instant::now() + period, period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let _open = Arc::clone(&caller.shared.streams);
         Self {
             registry: caller.shared.registry.clone(),
             stopping: caller.stopping.clone(),
@@ -133,6 +136,7 @@ impl Follower {
             told,
             first: Some(first),
             _watching: watching,
+            _open,
         }
     }
 

@@ -348,9 +348,11 @@ async fn metrics_say_what_status_says_to_administrators_alone() {
         "modtwin_module_connected{module=\"m\"} 0",
         "modtwin_module_desired_version{module=\"m\"} 7",
         "modtwin_module_reported_version{module=\"m\"} 12",
-        "modtwin_module_reconnects_total{module=\"m\"} 0",
+        "modtwin_module_state{module=\"broken\",state=\"disabled\",reason=\"config\"} 1",
+        "modtwin_handler_watching{module=\"m\",handler=\"hvac\"} 0",
+        "modtwin_local_api_connections 1.0",
         "modtwin_build_info{version=\"1.2.3\"} 1",
-        "modtwin_storage_writable 1",
+        "modtwin_storage_writable 1.0",
         "# EOF",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");

@@ -1,5 +1,5 @@
 //! The daemon as a process: how it starts and refuses to, what it tells the service manager, how
-//! it ends, and what a reload does to running modules.
+//! it ends, what a reload does to running modules, what it logs and what it counts.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,6 +7,10 @@
 )]
 
 mod ending;
+mod flooding;
+mod logging;
+mod metrics;
+mod monitoring;
 mod reloading;
 mod starting;
 

@@ -70,7 +70,14 @@ impl Scene {
         let (admin, _commands) = mpsc::channel(1);
         let limits = Limits { heartbeat, ..Limits::default() };
         let watchers = Watchers::default();
-        let shared = Shared { registry: served, admin, limits, watchers: watchers.clone() };
+        let shared = Shared {
+            registry: served,
+            admin,
+            limits,
+            watchers: watchers.clone(),
+            connections: Arc::default(),
+            streams: Arc::default(),
+        };
         let gate = Arc::new(Gate::default());
         let root = Peer::scripted(0, 0, &[]);
         let caller = Caller::scripted(Arc::new(shared), root, stopping, Arc::clone(&gate));
