@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use crate::field::Field;
 use crate::files::Source;
+use crate::fleet::RawFleet;
 use crate::model::{Config, MAX_MODULES};
 use crate::module::{self, ReadModule};
 use crate::place::{Lines, Place};
@@ -17,7 +18,7 @@ use crate::read::Table;
 use crate::sections::{RawCredentials, RawHub, RawSocket, RawState};
 
 /// A file that was read, or why it was not.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
     Text(Source),
     Refused(Problem),
@@ -58,6 +59,8 @@ impl Config {
         }
         joined.compare_modules(&mut problems);
         if complete {
+            let modules = joined.modules.iter().filter_map(|module| module.id.as_ref());
+            joined.fleet.compare(modules, &mut problems);
             let place = joined.hub_place.clone().unwrap_or(Place {
                 file: sources.first().map_or(Path::new(""), |source| &source.path),
                 line: None,
@@ -99,6 +102,7 @@ struct Joined<'a> {
     socket: RawSocket,
     state: RawState,
     credentials: RawCredentials,
+    fleet: RawFleet<'a>,
     modules: Vec<ReadModule<'a>>,
 }
 
@@ -109,6 +113,7 @@ impl<'a> Joined<'a> {
         socket: RawSocket::ABSENT,
         state: RawState::ABSENT,
         credentials: RawCredentials::ABSENT,
+        fleet: RawFleet::ABSENT,
         modules: Vec::new(),
     };
 
@@ -137,6 +142,10 @@ impl<'a> Joined<'a> {
         if let Field::Good(table) = top.table("credentials", problems) {
             let credentials = RawCredentials::read(&table, problems);
             replace(&mut self.credentials, credentials, RawCredentials::over);
+        }
+        if let Field::Good(table) = top.table("fleet", problems) {
+            let fleet = RawFleet::read(&table, problems);
+            replace(&mut self.fleet, fleet, RawFleet::over);
         }
         if let Field::Good(tables) = top.tables("module", "module[]", problems) {
             let modules = tables.iter().map(|table| module::read(table, folder, problems));
@@ -173,6 +182,7 @@ impl<'a> Joined<'a> {
             socket: self.socket.finish()?,
             state: self.state.finish()?,
             credentials: self.credentials.finish()?,
+            fleet: self.fleet.finish()?,
             modules: self.modules.into_iter().map(|module| module.module).collect::<Option<_>>()?,
         })
     }
@@ -198,6 +208,10 @@ impl Absent for RawSocket {
 }
 
 impl Absent for RawCredentials {
+    const ABSENT: Self = Self::ABSENT;
+}
+
+impl Absent for RawFleet<'_> {
     const ABSENT: Self = Self::ABSENT;
 }
 

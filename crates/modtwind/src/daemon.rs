@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_config::{Config, Problems};
+use modtwin_config::{Config, Files, Problems};
 use modtwin_mqtt::{Engine, EngineError};
 use modtwin_session::governor::Governor;
 use tokio::net::UnixListener;
@@ -74,7 +74,8 @@ impl Daemon {
         environment: Environment,
     ) -> Result<(Self, CommandSender), StartError> {
         modtwin_credentials::prepare();
-        let config = Config::load(config_path).map_err(StartError::Config)?;
+        let files = Files::read(config_path);
+        let config = files.check().map_err(StartError::Config)?;
         let (listener, guard) = listen(&config).await.map_err(StartError::Socket)?;
         let engine = Arc::new(Engine::start(Arc::new(TlsProbe)).map_err(StartError::Mqtt)?);
         let governor =
@@ -94,6 +95,7 @@ impl Daemon {
             },
             facts: Arc::new(facts(config_path, &config)),
             config,
+            files,
             admin,
             commands,
         };

@@ -9,6 +9,7 @@ compile_error!("a panicking session must not end the daemon: build with panic = 
 
 pub mod cli;
 mod clock;
+mod config_state;
 mod config_watch;
 mod credential;
 pub mod daemon;

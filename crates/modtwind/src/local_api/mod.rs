@@ -19,6 +19,7 @@ mod metrics;
 mod peer;
 mod query;
 mod registry;
+mod reload;
 mod reported;
 mod rights;
 mod router;
@@ -32,5 +33,6 @@ mod transport;
 mod unit;
 mod watch;
 
-pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
+pub(crate) use conversion::hub_status;
+pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadRefusal, ReloadReply, Shared};
 pub use server::{Limits, LocalApi};

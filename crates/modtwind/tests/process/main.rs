@@ -7,6 +7,7 @@
 )]
 
 mod ending;
+mod pushing;
 mod reloading;
 mod starting;
 
