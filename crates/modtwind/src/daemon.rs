@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::clock::ClockKeeper;
+use crate::fleet_report;
 use crate::local_api::socket::{self, PathGuard, SOCKET_MODE, SocketError};
 use crate::local_api::{Facts, Limits, LocalApi};
 use crate::supervisor::{Command, Parts, Supervisor};
@@ -114,6 +115,7 @@ impl Daemon {
         let (stop, mut stopped) = watch::channel(false);
         let Self { supervisor, keeper, engine, api, listener, guard } = self;
         let keeper = tokio::spawn(keeper.run());
+        let reporter = tokio::spawn(fleet_report::run(supervisor.registry()));
         let mut server = tokio::spawn(async move {
             let stop = async move {
                 // An error means that the daemon is gone, which is a stop too.
@@ -127,6 +129,7 @@ impl Daemon {
             _ended = &mut server => return Err(ApiEnded),
         }
         keeper.abort();
+        reporter.abort();
         stop.send_replace(true);
         server.await.map_err(|_panicked| ApiEnded)?;
         drop(guard);

@@ -14,6 +14,7 @@ mod config_watch;
 mod credential;
 pub mod daemon;
 pub mod exit;
+mod fleet_report;
 mod foresight;
 pub mod local_api;
 pub mod logging;

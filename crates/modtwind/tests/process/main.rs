@@ -9,6 +9,7 @@
 mod ending;
 mod pushing;
 mod reloading;
+mod reporting;
 mod starting;
 
 /// The daemon under test.
