@@ -2,7 +2,7 @@
 //!
 //! Owns the order of joining and what holds across files. Leaves single values to the sections.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -20,12 +20,22 @@ use crate::sections::{RawCredentials, RawHub, RawSocket, RawState};
 /// A file that was read, or why it was not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
-    Text(Source),
+    /// A file's text, and the folder that its relative paths begin at.
+    Text(Source, PathBuf),
     Refused(Problem),
+}
+
+impl From<Source> for Input {
+    /// A file whose relative paths begin at its own folder.
+    fn from(source: Source) -> Self {
+        let folder = source.path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::Text(source, folder)
+    }
 }
 
 /// A source whose TOML parsed.
 struct Parsed<'a> {
+    folder: &'a Path,
     lines: Lines<'a>,
     table: Spanned<DeTable<'a>>,
 }
@@ -39,9 +49,9 @@ impl Config {
         let mut order = Vec::new();
         for input in inputs {
             match input {
-                Input::Text(source) => {
+                Input::Text(source, folder) => {
                     order.push(source.path.clone());
-                    sources.push(source);
+                    sources.push((source, folder));
                 }
                 Input::Refused(problem) => {
                     order.push(problem.file.clone());
@@ -49,8 +59,10 @@ impl Config {
                 }
             }
         }
-        let parsed: Vec<_> =
-            sources.iter().filter_map(|source| parse(source, &mut problems)).collect();
+        let parsed: Vec<_> = sources
+            .iter()
+            .filter_map(|(source, folder)| parse(source, folder, &mut problems))
+            .collect();
         // What a file that could not be read would have said is unknown, so nothing is missing yet.
         let complete = problems.is_empty();
         let mut joined = Joined::EMPTY;
@@ -62,7 +74,7 @@ impl Config {
             let modules = joined.modules.iter().filter_map(|module| module.id.as_ref());
             joined.fleet.compare(modules, &mut problems);
             let place = joined.hub_place.clone().unwrap_or(Place {
-                file: sources.first().map_or(Path::new(""), |source| &source.path),
+                file: sources.first().map_or(Path::new(""), |(source, _)| &source.path),
                 line: None,
                 key: String::new(),
             });
@@ -83,7 +95,11 @@ impl Config {
 
 /// Parses a source. Where its syntax is broken, its contents are not judged: after the first
 /// broken line, keys may seem to stand in tables where nobody wrote them.
-fn parse<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Option<Parsed<'a>> {
+fn parse<'a>(
+    source: &'a Source,
+    folder: &'a Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Parsed<'a>> {
     let lines = Lines::new(&source.path, &source.text);
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let known = problems.len();
@@ -92,7 +108,7 @@ fn parse<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Option<Parsed<'
         let place = Place { file: lines.file, line, key: String::new() };
         problems.push(place.problem(ProblemKind::Syntax, error.message()));
     }
-    (problems.len() == known).then_some(Parsed { lines, table })
+    (problems.len() == known).then_some(Parsed { folder, lines, table })
 }
 
 /// What the files say together, so far.
@@ -120,7 +136,7 @@ impl<'a> Joined<'a> {
     /// Adds what one file says.
     fn read(&mut self, source: &'a Parsed<'a>, problems: &mut Vec<Problem>) {
         let top = Table::top(&source.lines, source.table.get_ref());
-        let folder = source.lines.file.parent().unwrap_or(Path::new(""));
+        let folder = source.folder;
         top.refuse_unknown(problems);
         match top.table("hub", problems) {
             Field::Absent => {}

@@ -28,6 +28,7 @@ mod place;
 mod problem;
 mod read;
 mod sections;
+mod settings;
 mod values;
 
 pub use diff::ConfigDiff;
@@ -38,3 +39,4 @@ pub use model::{
     MAX_MODULES, Module, Principal, Socket, State, Transport,
 };
 pub use problem::{Problem, ProblemKind, Problems};
+pub use settings::{ChangedKey, changed_keys};
