@@ -190,6 +190,15 @@ impl Gateway {
     /// Where it can't be started, ends, or does not answer in time.
     pub async fn start(&self, program: &Path) -> anyhow::Result<Daemon> {
         self.write_config()?;
+        self.start_as_is(program).await
+    }
+
+    /// Starts `program` as the daemon with the config that is there; returns once its socket answers.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started, ends, or does not answer in time.
+    pub async fn start_as_is(&self, program: &Path) -> anyhow::Result<Daemon> {
         let mut daemon = self.spawn(program, &[])?;
         let client = self.client();
         until("modtwind's socket to answer", LONG, async || {

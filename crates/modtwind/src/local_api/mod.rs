@@ -33,6 +33,7 @@ mod transport;
 mod unit;
 mod watch;
 
+pub use crate::config_state::{ConfigState, InForce, OnTrial, Refused};
 pub(crate) use conversion::hub_status;
 pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadRefusal, ReloadReply, Shared};
 pub use server::{Limits, LocalApi};

@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use modtwin_api::limits::MAX_TIMEOUT;
 use modtwin_api::{Problem, ProblemKind, TrialRequest};
+use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::answer::{Outcome, Refusal, json};
@@ -13,12 +14,18 @@ use super::body;
 use super::connection::{Caller, internal};
 use super::registry::{AdminCommand, ReloadRefusal};
 
+#[derive(Debug, Deserialize)]
+struct Body {
+    candidate: Option<String>,
+    confirm_seconds: Option<u64>,
+}
+
 /// Hands the request to the supervisor and answers what that came to.
 pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outcome {
     let (_registry, grants) = caller.grants().await?;
     grants.require_administrator()?;
     let body = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let trial: Option<TrialRequest> = if body.is_empty() { None } else { Some(body::json(&body)?) };
+    let trial = if body.is_empty() { None } else { trial(body::json(&body)?)? };
     let (reply, outcome) = oneshot::channel();
     let command = match trial {
         None => AdminCommand::Reload { reply },
@@ -33,6 +40,18 @@ pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outco
         Ok(Err(refusal)) => Err(refused(refusal)),
         Err(_dropped) if *caller.stopping.borrow() => Err(stopping()),
         Err(dropped) => Err(internal(&dropped)),
+    }
+}
+
+/// What the body asks for; an object without its members asks for an ordinary reload.
+fn trial(body: Body) -> Result<Option<TrialRequest>, Refusal> {
+    match (body.candidate, body.confirm_seconds) {
+        (None, None) => Ok(None),
+        (Some(candidate), Some(confirm_seconds)) => {
+            Ok(Some(TrialRequest { candidate, confirm_seconds }))
+        }
+        (None, Some(_)) => Err(Refusal::invalid("candidate", "missing beside confirm_seconds")),
+        (Some(_), None) => Err(Refusal::invalid("confirm_seconds", "missing beside candidate")),
     }
 }
 
