@@ -45,14 +45,16 @@ pub(crate) fn run(arguments: &StormArguments) -> anyhow::Result<ExitCode> {
 fn text(figures: &Figures, plan: Plan) -> String {
     let mut lines = vec![
         format!(
-            "{} configs in {} s to {} modules, {} of them broken; {} requests to reload",
+            "{} configs in {} s to {} modules, {} of them broken",
             figures.pushes,
             plan.lasts.as_secs(),
             plan.modules,
-            figures.broken,
-            figures.reloads_requested
+            figures.broken
         ),
-        format!("put in force: {}; refused: {}", figures.put_in_force, figures.refused),
+        format!(
+            "put in force: {}; requests to reload: {}, {} of them refused",
+            figures.put_in_force, figures.reloads_requested, figures.requests_refused
+        ),
         format!(
             "connects: {} of the modules that did not change, {} of the two that did",
             figures.calm_connects, figures.restless_connects

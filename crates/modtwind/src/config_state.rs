@@ -101,6 +101,13 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// Whether it was refused for the same, whenever that was.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.digest, self.reason, &self.errors) == (&other.digest, other.reason, &other.errors)
+    }
+}
+
 /// The digest of all files together, none where one can't be read.
 pub(crate) fn digest(files: &Files) -> Option<String> {
     Some(sha256(files.sources()?.iter().map(|source| source.text.as_bytes())))

@@ -13,7 +13,7 @@ use modtwin_session::view::ModuleView;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tracing::warn;
 
 use crate::config_state::ConfigState;
 use crate::local_api::Registry;
@@ -29,43 +29,40 @@ const ERROR_LENGTH: usize = 240;
 
 /// Reports each change of the config's state, until whoever publishes the registry has gone.
 pub(crate) async fn run(mut registry: watch::Receiver<Arc<Registry>>) {
+    let mut told = None;
     loop {
         let now = Arc::clone(&registry.borrow_and_update());
-        if say(&now).await {
-            if registry.changed().await.is_err() {
-                return;
-            }
-        } else {
-            // Early or in time, the next round looks at all of it.
-            let _changed_or_time = timeout(RETRY, registry.changed()).await;
+        let failure = say(&now).await.err();
+        // What lasts is said once.
+        if let Some(failure) = failure.as_ref().filter(|failure| told.as_ref() != Some(*failure)) {
+            warn!(%failure, "the config's state is not reported");
         }
+        // A report that breaks the rules of twins would break them again.
+        let again =
+            failure.as_ref().is_some_and(|it| !matches!(it, ReportError::InvalidTwin { .. }));
+        let wait = if again { RETRY } else { Duration::MAX };
+        // After that long, or early, the next round looks at all of it.
+        if let Ok(Err(_gone)) = timeout(wait, registry.changed()).await {
+            return;
+        }
+        told = failure;
     }
 }
 
-/// Reports the state where the module's twin says otherwise; false where that has to be tried again.
-async fn say(registry: &Registry) -> bool {
+/// Reports the state where the module's twin says otherwise.
+async fn say(registry: &Registry) -> Result<(), ReportError> {
     let state = &registry.config_state;
-    let Some(module) = &state.in_force.report_module else { return true };
-    if state.trial.is_some() {
-        // How it ends is what counts.
-        return true;
-    }
-    let Some(entry) = registry.entry(module) else { return false };
+    // A trial's end is what counts.
+    let Some(module) = state.in_force.report_module.as_ref().filter(|_| state.trial.is_none())
+    else {
+        return Ok(());
+    };
+    let entry = registry.entry(module).ok_or_else(|| ReportError::Stopping(module.clone()))?;
     let wanted = report(state);
     if is_told(&entry.handle.view(), &wanted) {
-        return true;
+        return Ok(());
     }
-    match store(&entry.handle, wanted).await {
-        Ok(()) => true,
-        Err(refusal @ ReportError::InvalidTwin { .. }) => {
-            error!(%module, %refusal, "the config's state can't be reported");
-            true
-        }
-        Err(failure) => {
-            warn!(%module, %failure, "the config's state is not reported yet");
-            false
-        }
-    }
+    store(&entry.handle, wanted).await
 }
 
 async fn store(handle: &ModuleHandle, config: Document) -> Result<(), ReportError> {

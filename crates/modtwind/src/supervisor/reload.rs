@@ -72,7 +72,10 @@ impl Supervisor {
                 for problem in &problems {
                     error!(%problem, "config refused, the old one stays in force");
                 }
-                self.state.refused = Some(Refused::invalid(&files, &problems, now));
+                let refused = Refused::invalid(&files, &problems, now);
+                if !self.state.refused.as_ref().is_some_and(|before| before.is_same(&refused)) {
+                    self.state.refused = Some(refused);
+                }
                 Err(invalid(&problems))
             }
         };
