@@ -19,6 +19,9 @@ _modtwinctl() {
             modtwinctl,ack)
                 cmd="modtwinctl__subcmd__ack"
                 ;;
+            modtwinctl,apply)
+                cmd="modtwinctl__subcmd__apply"
+                ;;
             modtwinctl,cert)
                 cmd="modtwinctl__subcmd__cert"
                 ;;
@@ -27,6 +30,9 @@ _modtwinctl() {
                 ;;
             modtwinctl,csr)
                 cmd="modtwinctl__subcmd__csr"
+                ;;
+            modtwinctl,diff)
+                cmd="modtwinctl__subcmd__diff"
                 ;;
             modtwinctl,get)
                 cmd="modtwinctl__subcmd__get"
@@ -128,7 +134,7 @@ _modtwinctl() {
 
     case "${cmd}" in
         modtwinctl)
-            opts="-h -V --socket --json --help --version status get watch report ack validate csr cert hub reload reconnect completions"
+            opts="-h -V --socket --json --help --version status get watch report ack validate diff apply csr cert hub reload reconnect completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -165,6 +171,28 @@ _modtwinctl() {
                     return 0
                     ;;
                 --generation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__apply)
+            opts="-h --confirm --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --confirm)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -375,6 +403,28 @@ _modtwinctl() {
                     return 0
                     ;;
                 --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__diff)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -19,6 +19,8 @@ impl Replacement {
         let model = target.metadata()?;
         let name = target.file_name().unwrap_or_default().display();
         let temporary = target.with_file_name(format!(".{name}.{}", std::process::id()));
+        // One that was killed may have had the same number.
+        let _usually_none = fs::remove_file(&temporary);
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let staged = Self { temporary, target };
