@@ -19,6 +19,9 @@ _modtwinctl() {
             modtwinctl,ack)
                 cmd="modtwinctl__subcmd__ack"
                 ;;
+            modtwinctl,apply)
+                cmd="modtwinctl__subcmd__apply"
+                ;;
             modtwinctl,cert)
                 cmd="modtwinctl__subcmd__cert"
                 ;;
@@ -27,6 +30,9 @@ _modtwinctl() {
                 ;;
             modtwinctl,csr)
                 cmd="modtwinctl__subcmd__csr"
+                ;;
+            modtwinctl,diff)
+                cmd="modtwinctl__subcmd__diff"
                 ;;
             modtwinctl,get)
                 cmd="modtwinctl__subcmd__get"
@@ -168,6 +174,28 @@ _modtwinctl() {
                     return 0
                     ;;
                 --generation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__apply)
+            opts="-h --confirm --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --confirm)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -378,6 +406,28 @@ _modtwinctl() {
                     return 0
                     ;;
                 --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__diff)
+            opts="-h --config --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -34,6 +34,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "watch" -d 'Sh
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "report" -d 'Report properties of a module'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "ack" -d 'Say that a version of the desired properties was applied, or refused'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "validate" -d 'Check the config and every file it names, without the daemon'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "diff" -d 'Show what a new config would change, without the daemon'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "apply" -d 'Put a new config in place and into force, and take it back where modules do not return'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "csr" -d 'Make a private key for a module and the request for its certificate'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "cert" -d 'Make, show and check certificates'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "hub" -d 'Create and look after identities at the hub, with a service connection string'
@@ -74,6 +76,14 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l confi
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand diff" -l config -d 'The first config file as it is; `conf.d/*.toml` beside it belongs to it' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand diff" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand diff" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand diff" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand apply" -l confirm -d 'Try it for so long at the most, from 1s to 1h [default: put it in place at once]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand apply" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand apply" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand apply" -s h -l help -d 'Print help'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l device -d 'The device\'s id' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l module -d 'The module\'s id' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand csr" -l key-out -d 'Where to write the new private key [default: MODULE.key]' -r -F

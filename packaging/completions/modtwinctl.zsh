@@ -99,6 +99,26 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(diff)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The first config file as it is; \`conf.d/*.toml\` beside it belongs to it]:FILE:_files' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':new -- A file in place of the first config file, or a folder in place of its whole folder:_files' \
+&& ret=0
+;;
+(apply)
+_arguments "${_arguments_options[@]}" : \
+'--confirm=[Try it for so long at the most, from 1s to 1h \[default\: put it in place at once\]]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':file -- The new config file:_files' \
+&& ret=0
+;;
 (csr)
 _arguments "${_arguments_options[@]}" : \
 '--device=[The device'\''s id]:ID:_default' \
@@ -610,6 +630,8 @@ _modtwinctl_commands() {
 'report:Report properties of a module' \
 'ack:Say that a version of the desired properties was applied, or refused' \
 'validate:Check the config and every file it names, without the daemon' \
+'diff:Show what a new config would change, without the daemon' \
+'apply:Put a new config in place and into force, and take it back where modules do not return' \
 'csr:Make a private key for a module and the request for its certificate' \
 'cert:Make, show and check certificates' \
 'hub:Create and look after identities at the hub, with a service connection string' \
@@ -624,6 +646,11 @@ _modtwinctl_commands() {
 _modtwinctl__subcmd__ack_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl ack commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__apply_commands] )) ||
+_modtwinctl__subcmd__apply_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl apply commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__cert_commands] )) ||
 _modtwinctl__subcmd__cert_commands() {
@@ -664,6 +691,11 @@ _modtwinctl__subcmd__completions_commands() {
 _modtwinctl__subcmd__csr_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl csr commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__diff_commands] )) ||
+_modtwinctl__subcmd__diff_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl diff commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__get_commands] )) ||
 _modtwinctl__subcmd__get_commands() {

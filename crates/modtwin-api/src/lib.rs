@@ -8,6 +8,7 @@
 //! passed over ([`Event::parse`]). Codes and member names never change; texts may.
 
 mod ack;
+mod config_state;
 mod event;
 mod health;
 mod hub;
@@ -22,13 +23,14 @@ mod status;
 mod timestamp;
 
 pub use ack::AckRequest;
+pub use config_state::{ConfigState, ConfigTrial, RefusedConfig, RefusedReason};
 pub use event::{DesiredEvent, Event, HubEvent, SnapshotEvent};
 pub use health::Health;
 pub use hub::{HubReason, HubState, HubStatus};
 pub use log_level::{LogLevel, LogLevelChange, LogLevelStatus};
 pub use module::{Applied, ModuleList, ModuleSummary, Snapshot};
 pub use problem::{MEDIA_TYPE_PROBLEM, Problem, ProblemKind};
-pub use reload::ReloadOutcome;
+pub use reload::{ReloadOutcome, TrialRequest};
 pub use report::{ReportAccepted, ReportStored};
 pub use revision::{Revision, RevisionError};
 pub use status::{

@@ -76,7 +76,7 @@ impl ProblemKind {
             Self::Forbidden => "this peer may not do that",
             Self::NotFound => "there is no such resource",
             Self::MethodNotAllowed => "the resource does not take this method",
-            Self::InUse => "the method name has another owner",
+            Self::InUse => "somebody else has it",
             Self::UnknownVersion => "the daemon has not seen that version",
             Self::TooLarge => "the request is too large",
             Self::InvalidTwin => "the patch breaks a rule of twins",

@@ -2,6 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The body of `POST /v1/reload` that puts a config on trial: it is in force at once, and the one
+/// before returns unless the first config file says the same in time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRequest {
+    /// What the first config file is to say.
+    pub candidate: String,
+    /// How long the trial lasts, in seconds, from 1 to 3600.
+    pub confirm_seconds: u64,
+}
+
 /// The answer of `POST /v1/reload`: the modules by what the reload did to them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ReloadOutcome {

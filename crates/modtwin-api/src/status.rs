@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::words;
-use crate::{HubStatus, Timestamp};
+use crate::{ConfigState, HubStatus, Timestamp};
 
 /// The answer of `GET /v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Status {
     pub started: Timestamp,
     /// The path of its first config file.
     pub config: String,
+    /// Which config is in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_state: Option<ConfigState>,
     /// The path of its socket.
     pub socket: String,
     /// The hub's own name.

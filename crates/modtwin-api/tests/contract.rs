@@ -3,7 +3,7 @@
 
 use modtwin_api::{
     AckRequest, Event, Health, LogLevel, LogLevelChange, LogLevelStatus, ModuleList, Problem,
-    ProblemKind, ReloadOutcome, ReportAccepted, ReportStored, Snapshot, Status,
+    ProblemKind, ReloadOutcome, ReportAccepted, ReportStored, Snapshot, Status, TrialRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -213,6 +213,13 @@ fn what_a_status_has_learnt_to_say_parses_and_prints() {
                     "bytes_written": 3456},
         "clock": {"trusted": false, "problem": "the clock says 1970"},
         "budget": {"operations_per_second": 20, "percent": 50},
+        "config_state": {
+            "digest": "sha256:ba78", "version": "7", "loaded": "2026-11-23T09:00:00Z",
+            "files": ["/etc/modtwin/modtwind.toml"],
+            "refused": {"digest": "sha256:e3b0", "reason": "invalid", "errors": ["a.toml:1: no"],
+                        "since": "2026-11-23T10:00:00Z"},
+            "trial": {"until": "2026-11-23T10:01:00Z", "awaited": ["thermostat"]},
+        },
         "modules": [{
             "module": "thermostat", "hub": connected(), "generation": 1,
             "desired_version": 7, "reported_version": 12, "as_of": "2026-11-23T10:00:03Z",
@@ -248,6 +255,7 @@ fn health_and_reload_parse_and_print() {
         "added": ["a"], "removed": [], "changed": ["b"], "unchanged": ["c"],
         "needs_restart": ["[socket] path"],
     }));
+    check::<TrialRequest>(json!({"candidate": "[hub]\n", "confirm_seconds": 60}));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 use modtwin_api::{
     AckRequest, Document, Health, LogLevelChange, LogLevelStatus, ModuleList, ReloadOutcome,
-    ReportAccepted, ReportStored, Snapshot, Status,
+    ReportAccepted, ReportStored, Snapshot, Status, TrialRequest,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -226,6 +226,23 @@ impl Client {
             method: Method::PUT,
             target: "/v1/log-level".to_owned(),
             body: Some(("application/json", body)),
+            deadline: DEFAULT_TIMEOUT,
+        };
+        let (_, body) = self.accepted(call).await?;
+        self.decode(&body)
+    }
+
+    /// Puts a config on trial: in force at once, and gone in time unless the first config file says
+    /// the same by then; for administrators.
+    ///
+    /// # Errors
+    ///
+    /// As of [`reload`](Self::reload); a problem of kind `in_use` means that one is on trial already.
+    pub async fn try_config(&self, trial: &TrialRequest) -> Result<ReloadOutcome, ClientError> {
+        let call = Call {
+            method: Method::POST,
+            target: "/v1/reload".to_owned(),
+            body: Some(("application/json", self.encode(trial)?)),
             deadline: DEFAULT_TIMEOUT,
         };
         let (_, body) = self.accepted(call).await?;

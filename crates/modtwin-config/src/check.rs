@@ -2,13 +2,14 @@
 //!
 //! Owns the order of joining and what holds across files. Leaves single values to the sections.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::DeTable;
 
 use crate::field::Field;
 use crate::files::Source;
+use crate::fleet::RawFleet;
 use crate::model::{Config, MAX_MODULES};
 use crate::module::{self, ReadModule};
 use crate::place::{Lines, Place};
@@ -17,14 +18,24 @@ use crate::read::Table;
 use crate::sections::{RawCredentials, RawHub, RawSocket, RawState};
 
 /// A file that was read, or why it was not.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Input {
-    Text(Source),
+    /// A file's text, and the folder that its relative paths begin at.
+    Text(Source, PathBuf),
     Refused(Problem),
+}
+
+impl From<Source> for Input {
+    /// A file whose relative paths begin at its own folder.
+    fn from(source: Source) -> Self {
+        let folder = source.path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::Text(source, folder)
+    }
 }
 
 /// A source whose TOML parsed.
 struct Parsed<'a> {
+    folder: &'a Path,
     lines: Lines<'a>,
     table: Spanned<DeTable<'a>>,
 }
@@ -38,9 +49,9 @@ impl Config {
         let mut order = Vec::new();
         for input in inputs {
             match input {
-                Input::Text(source) => {
+                Input::Text(source, folder) => {
                     order.push(source.path.clone());
-                    sources.push(source);
+                    sources.push((source, folder));
                 }
                 Input::Refused(problem) => {
                     order.push(problem.file.clone());
@@ -48,8 +59,10 @@ impl Config {
                 }
             }
         }
-        let parsed: Vec<_> =
-            sources.iter().filter_map(|source| parse(source, &mut problems)).collect();
+        let parsed: Vec<_> = sources
+            .iter()
+            .filter_map(|(source, folder)| parse(source, folder, &mut problems))
+            .collect();
         // What a file that could not be read would have said is unknown, so nothing is missing yet.
         let complete = problems.is_empty();
         let mut joined = Joined::EMPTY;
@@ -58,8 +71,10 @@ impl Config {
         }
         joined.compare_modules(&mut problems);
         if complete {
+            let modules = joined.modules.iter().filter_map(|module| module.id.as_ref());
+            joined.fleet.compare(modules, &mut problems);
             let place = joined.hub_place.clone().unwrap_or(Place {
-                file: sources.first().map_or(Path::new(""), |source| &source.path),
+                file: sources.first().map_or(Path::new(""), |(source, _)| &source.path),
                 line: None,
                 key: String::new(),
             });
@@ -80,7 +95,11 @@ impl Config {
 
 /// Parses a source. Where its syntax is broken, its contents are not judged: after the first
 /// broken line, keys may seem to stand in tables where nobody wrote them.
-fn parse<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Option<Parsed<'a>> {
+fn parse<'a>(
+    source: &'a Source,
+    folder: &'a Path,
+    problems: &mut Vec<Problem>,
+) -> Option<Parsed<'a>> {
     let lines = Lines::new(&source.path, &source.text);
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let known = problems.len();
@@ -89,7 +108,7 @@ fn parse<'a>(source: &'a Source, problems: &mut Vec<Problem>) -> Option<Parsed<'
         let place = Place { file: lines.file, line, key: String::new() };
         problems.push(place.problem(ProblemKind::Syntax, error.message()));
     }
-    (problems.len() == known).then_some(Parsed { lines, table })
+    (problems.len() == known).then_some(Parsed { folder, lines, table })
 }
 
 /// What the files say together, so far.
@@ -99,6 +118,7 @@ struct Joined<'a> {
     socket: RawSocket,
     state: RawState,
     credentials: RawCredentials,
+    fleet: RawFleet<'a>,
     modules: Vec<ReadModule<'a>>,
 }
 
@@ -109,13 +129,14 @@ impl<'a> Joined<'a> {
         socket: RawSocket::ABSENT,
         state: RawState::ABSENT,
         credentials: RawCredentials::ABSENT,
+        fleet: RawFleet::ABSENT,
         modules: Vec::new(),
     };
 
     /// Adds what one file says.
     fn read(&mut self, source: &'a Parsed<'a>, problems: &mut Vec<Problem>) {
         let top = Table::top(&source.lines, source.table.get_ref());
-        let folder = source.lines.file.parent().unwrap_or(Path::new(""));
+        let folder = source.folder;
         top.refuse_unknown(problems);
         match top.table("hub", problems) {
             Field::Absent => {}
@@ -137,6 +158,10 @@ impl<'a> Joined<'a> {
         if let Field::Good(table) = top.table("credentials", problems) {
             let credentials = RawCredentials::read(&table, problems);
             replace(&mut self.credentials, credentials, RawCredentials::over);
+        }
+        if let Field::Good(table) = top.table("fleet", problems) {
+            let fleet = RawFleet::read(&table, problems);
+            replace(&mut self.fleet, fleet, RawFleet::over);
         }
         if let Field::Good(tables) = top.tables("module", "module[]", problems) {
             let modules = tables.iter().map(|table| module::read(table, folder, problems));
@@ -173,6 +198,7 @@ impl<'a> Joined<'a> {
             socket: self.socket.finish()?,
             state: self.state.finish()?,
             credentials: self.credentials.finish()?,
+            fleet: self.fleet.finish()?,
             modules: self.modules.into_iter().map(|module| module.module).collect::<Option<_>>()?,
         })
     }
@@ -198,6 +224,10 @@ impl Absent for RawSocket {
 }
 
 impl Absent for RawCredentials {
+    const ABSENT: Self = Self::ABSENT;
+}
+
+impl Absent for RawFleet<'_> {
     const ABSENT: Self = Self::ABSENT;
 }
 

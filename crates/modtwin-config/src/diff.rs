@@ -14,7 +14,7 @@ pub struct ConfigDiff {
     /// Modules that both have with different contents, in the new config's order.
     pub changed: Vec<ModuleId>,
     /// The modules among [`changed`](Self::changed) whose session with the hub has to begin anew:
-    /// their credential or announced model differs. The others changed for local processes only.
+    /// their credential, announced model or way of acknowledging differs. The others changed for local processes only.
     pub reconnect: Vec<ModuleId>,
     /// The hub section differs but for the budget: every session has to begin anew.
     pub hub_changed: bool,
@@ -22,6 +22,8 @@ pub struct ConfigDiff {
     pub budget_changed: bool,
     /// The socket section differs: the listener has to be made anew.
     pub socket_changed: bool,
+    /// What is said of credentials or for the fleet's tool differs; no session notices.
+    pub words_changed: bool,
     /// The state section differs: only a restart can move state that is in use.
     pub state_changed: bool,
 }
@@ -42,7 +44,9 @@ impl ConfigDiff {
                 .collect(),
             reconnect: pairs()
                 .filter(|(before, after)| {
-                    before.credential != after.credential || before.model_id != after.model_id
+                    before.credential != after.credential
+                        || before.model_id != after.model_id
+                        || before.acknowledge != after.acknowledge
                 })
                 .map(|(_, after)| after.id.clone())
                 .collect(),
@@ -50,6 +54,7 @@ impl ConfigDiff {
                 != Hub { operations_per_second: 0, ..new.hub.clone() },
             budget_changed: old.hub.operations_per_second != new.hub.operations_per_second,
             socket_changed: old.socket != new.socket,
+            words_changed: (&old.credentials, &old.fleet) != (&new.credentials, &new.fleet),
             state_changed: old.state != new.state,
         }
     }
@@ -138,6 +143,10 @@ mod tests {
         assert_eq!(diff, ConfigDiff { socket_changed: true, ..ConfigDiff::default() });
         let diff = ConfigDiff::between(&old, &config("", "[state]\ndirectory = \"x\""));
         assert_eq!(diff, ConfigDiff { state_changed: true, ..ConfigDiff::default() });
+        for words in ["[fleet]\nversion = \"7\"", "[credentials]\nexpiry-warnings = []"] {
+            let diff = ConfigDiff::between(&old, &config("", words));
+            assert_eq!(diff, ConfigDiff { words_changed: true, ..ConfigDiff::default() });
+        }
         assert!(ConfigDiff::between(&old, &config("keep-alive = \"180s\"", "")).is_empty());
     }
 }

@@ -28,22 +28,93 @@ pub fn drop_in_folder(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join("conf.d")
 }
 
-impl Config {
-    /// Reads the file at `path` and the `conf.d/*.toml` beside it, joins and checks them.
+/// The files of the config at `path` as a look at the folders finds them, itself first; a `conf.d`
+/// that can't be listed has none.
+#[must_use]
+pub fn config_files(path: &Path) -> Vec<PathBuf> {
+    let drop_ins = drop_ins(&drop_in_folder(path)).unwrap_or_default();
+    std::iter::once(path.to_owned()).chain(drop_ins).collect()
+}
+
+/// What the files of a config say, as read at one moment. Two of them compare by every byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    inputs: Vec<Input>,
+    problems: Vec<Problem>,
+}
+
+impl Files {
+    /// Reads the file at `path` and the `conf.d/*.toml` beside it; what can't be read is a problem
+    /// of [`check`](Self::check).
     ///
     /// Hidden files and those that do not end in `.toml` are passed over; no `conf.d` is fine.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        Self::join(read(path), drop_ins(&drop_in_folder(path)))
+    }
+
+    /// Reads the `conf.d/*.toml` beside `path`, and takes `text` for what the file at `path` says.
+    #[must_use]
+    pub fn read_with(path: &Path, text: String) -> Self {
+        let first = Input::from(Source { path: path.to_owned(), text });
+        Self::join(first, drop_ins(&drop_in_folder(path)))
+    }
+
+    /// Reads `new` as if it lay at `place` already, with relative paths from there: a file in place
+    /// of the one at `place`, or a folder in place of its whole folder.
+    #[must_use]
+    pub fn read_for(new: &Path, place: &Path) -> Self {
+        let home = place.parent().unwrap_or(Path::new(""));
+        if !new.is_dir() {
+            let first = read(new).below(home);
+            return Self::join(first, drop_ins(&drop_in_folder(place)));
+        }
+        let first = new.join(place.file_name().unwrap_or_default());
+        let mut files = Self::join(read(&first).below(home), drop_ins(&drop_in_folder(&first)));
+        let drop_in_home = drop_in_folder(place);
+        let (first, others) = files.inputs.split_at(1);
+        let others = others.iter().cloned().map(|input| input.below(&drop_in_home));
+        files.inputs = first.iter().cloned().chain(others).collect();
+        files
+    }
+
+    fn join(first: Input, others: Result<Vec<PathBuf>, Problem>) -> Self {
+        let mut files = Self { inputs: vec![first], problems: Vec::new() };
+        match others {
+            Ok(paths) => files.inputs.extend(paths.iter().map(|path| read(path))),
+            Err(problem) => files.problems.push(problem),
+        }
+        files
+    }
+
+    /// Joins and checks what the files say.
+    ///
+    /// # Errors
+    ///
+    /// [`Problems`] with every fault of every file. One fault refuses all files.
+    pub fn check(&self) -> Result<Config, Problems> {
+        Config::check_inputs(self.inputs.clone(), self.problems.clone())
+    }
+
+    /// The files that could be read, in the order of joining; none where one could not.
+    #[must_use]
+    pub fn sources(&self) -> Option<Vec<&Source>> {
+        let sources = self.inputs.iter().map(|input| match input {
+            Input::Text(source, _) => Some(source),
+            Input::Refused(_) => None,
+        });
+        sources.collect::<Option<_>>().filter(|_| self.problems.is_empty())
+    }
+}
+
+impl Config {
+    /// Reads and checks the files of the config at `path`: see [`Files`].
     ///
     /// # Errors
     ///
     /// [`Problems`] with every fault of every file. One fault refuses all files.
     pub fn load(path: &Path) -> Result<Self, Problems> {
-        let mut problems = Vec::new();
-        let mut inputs = vec![read(path)];
-        match drop_ins(&drop_in_folder(path)) {
-            Ok(paths) => inputs.extend(paths.iter().map(|path| read(path))),
-            Err(problem) => problems.push(problem),
-        }
-        Self::check_inputs(inputs, problems)
+        Files::read(path).check()
     }
 
     /// Joins and checks `sources` as [`load`](Self::load) does, without touching a file.
@@ -52,8 +123,18 @@ impl Config {
     ///
     /// [`Problems`] with every fault of every source.
     pub fn check(sources: &[Source]) -> Result<Self, Problems> {
-        let inputs = sources.iter().cloned().map(Input::Text).collect();
+        let inputs = sources.iter().cloned().map(Input::from).collect();
         Self::check_inputs(inputs, Vec::new())
+    }
+}
+
+impl Input {
+    /// The same with its relative paths beginning at `folder`.
+    fn below(self, folder: &Path) -> Self {
+        match self {
+            Self::Text(source, _) => Self::Text(source, folder.to_owned()),
+            Self::Refused(problem) => Self::Refused(problem),
+        }
     }
 }
 
@@ -80,7 +161,7 @@ fn drop_ins(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
 /// Reads one file whole.
 fn read(path: &Path) -> Input {
     match read_text(path) {
-        Ok(text) => Input::Text(Source { path: path.to_owned(), text }),
+        Ok(text) => Source { path: path.to_owned(), text }.into(),
         Err(problem) => Input::Refused(problem),
     }
 }

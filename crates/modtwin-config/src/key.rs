@@ -221,6 +221,19 @@ const KEYS: &[Key] = &[
         Described("30d, 7d and 1d"),
         "How long before a certificate's end the log warns of it; [] for never.",
     ),
+    key("fleet", Table, Optional, "What the tool that writes this config has to do with it."),
+    key(
+        "fleet.version",
+        Text,
+        Optional,
+        "The tool's own name for this config, 1 to 64 characters; shown, reported, never judged.",
+    ),
+    key(
+        "fleet.report-module",
+        Text,
+        Optional,
+        "The module whose reported properties say which config is in force, under \"modtwin\".",
+    ),
     key("module[]", Tables, Optional, "A module identity; at most 20."),
     key("module[].id", Text, Required, "The module's id in the hub's registry."),
     key(

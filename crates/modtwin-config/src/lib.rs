@@ -11,7 +11,7 @@
 //! The first file is the one named on the command line, the others are `conf.d/*.toml` beside it,
 //! in the order of their names.
 //!
-//! - `[hub]`, `[socket]`, `[state]` and `[credentials]` are joined key by key: the later file wins.
+//! - `[hub]`, `[socket]`, `[state]`, `[credentials]` and `[fleet]` are joined key by key: the later file wins.
 //! - `[[module]]` adds modules. A module is written in one place: the same `id` twice, in one file
 //!   or in two, is a problem that names both places.
 //! - A relative path is relative to the folder of the file that names it.
@@ -20,6 +20,7 @@ mod check;
 mod diff;
 mod field;
 mod files;
+mod fleet;
 mod key;
 mod model;
 mod module;
@@ -27,13 +28,15 @@ mod place;
 mod problem;
 mod read;
 mod sections;
+mod settings;
 mod values;
 
 pub use diff::ConfigDiff;
-pub use files::{MAX_FILE_BYTES, Source, drop_in_folder};
+pub use files::{Files, MAX_FILE_BYTES, Source, config_files, drop_in_folder};
 pub use key::{Key, KeyDefault, KeyType, keys};
 pub use model::{
-    Acknowledge, Config, Credential, Credentials, FileRef, FileRefError, Handler, Hub, MAX_MODULES,
-    Module, Principal, Socket, State, Transport,
+    Acknowledge, Config, Credential, Credentials, FileRef, FileRefError, Fleet, Handler, Hub,
+    MAX_MODULES, Module, Principal, Socket, State, Transport,
 };
 pub use problem::{Problem, ProblemKind, Problems};
+pub use settings::{ChangedKey, changed_keys};

@@ -23,6 +23,8 @@ pub struct Config {
     pub state: State,
     /// What is said of credentials.
     pub credentials: Credentials,
+    /// What the tool that writes the files has to do with them.
+    pub fleet: Fleet,
     /// The module identities, in the order of the files. Invariant: at most [`MAX_MODULES`], no id
     /// twice. None at all is legal: the daemon then serves its socket and waits for a reload.
     pub modules: Vec<Module>,
@@ -94,6 +96,15 @@ pub struct State {
 pub struct Credentials {
     /// How long before a certificate's end the log warns of it.
     pub expiry_warnings: Vec<Duration>,
+}
+
+/// What the tool that writes the files has to do with them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// The tool's own name for the config, 1 to 64 characters.
+    pub version: Option<String>,
+    /// The module that reports which config is in force. Invariant: the config has it.
+    pub report_module: Option<ModuleId>,
 }
 
 /// One module identity.

@@ -212,6 +212,19 @@ pub(crate) fn unit(text: &str) -> Result<String, Fault> {
     Err(format!("expected a unit's full name such as \"hvac.service\", found {text:?}").into())
 }
 
+/// The longest version of a config, in characters.
+const MAX_VERSION_LENGTH: usize = 64;
+
+/// A fleet tool's own name for a config: any text on one line.
+pub(crate) fn fleet_version(text: &str) -> Result<String, Fault> {
+    let length = text.chars().count();
+    if (1..=MAX_VERSION_LENGTH).contains(&length) && !text.contains(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    let expected = format!("1 to {MAX_VERSION_LENGTH} characters on one line");
+    Err(format!("expected {expected}, found {length}").into())
+}
+
 pub(crate) fn pointer(text: &str) -> Result<Pointer, Fault> {
     Pointer::parse(text).map_err(|error| error.to_string().into())
 }

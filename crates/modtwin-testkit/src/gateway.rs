@@ -38,6 +38,7 @@ pub struct HubAddress {
 pub struct Gateway {
     folder: TempDir,
     hub: HubAddress,
+    config: PathBuf,
     /// Lines of `[hub]` besides the address, such as `retry-delay = "20ms"`.
     pub hub_options: String,
     modules: Vec<(String, String)>,
@@ -62,7 +63,8 @@ impl Gateway {
         let folder = tempfile::tempdir_in(parent).context("cannot make the gateway's folder")?;
         std::fs::create_dir(folder.path().join("log")).context("cannot make the log's folder")?;
         let hub_options = "retry-delay = \"20ms\"\n".to_owned();
-        Ok(Self { folder, hub, hub_options, modules: Vec::new() })
+        let config = folder.path().join("modtwind.toml");
+        Ok(Self { folder, hub, config, hub_options, modules: Vec::new() })
     }
 
     /// Has the folder outlive this, for somebody to look at.
@@ -85,7 +87,12 @@ impl Gateway {
     /// The config file.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.folder().join("modtwind.toml")
+        self.config.clone()
+    }
+
+    /// Has the config file somewhere else from now on.
+    pub fn place_config(&mut self, file: PathBuf) {
+        self.config = file;
     }
 
     /// The daemon's log, in a folder of its own: the config's is watched for changes.
@@ -171,7 +178,7 @@ impl Gateway {
     ///
     /// Where it can't be written.
     pub fn write_config(&self) -> anyhow::Result<()> {
-        let new = self.folder().join("modtwind.toml.new");
+        let new = self.config().with_extension("toml.new");
         std::fs::write(&new, self.config_text()).context("cannot write the config")?;
         std::fs::rename(new, self.config()).context("cannot replace the config")
     }
@@ -183,6 +190,15 @@ impl Gateway {
     /// Where it can't be started, ends, or does not answer in time.
     pub async fn start(&self, program: &Path) -> anyhow::Result<Daemon> {
         self.write_config()?;
+        self.start_as_is(program).await
+    }
+
+    /// Starts `program` as the daemon with the config that is there; returns once its socket answers.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started, ends, or does not answer in time.
+    pub async fn start_as_is(&self, program: &Path) -> anyhow::Result<Daemon> {
         let mut daemon = self.spawn(program, &[])?;
         let client = self.client();
         until("modtwind's socket to answer", LONG, async || {

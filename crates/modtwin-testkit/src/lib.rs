@@ -19,4 +19,5 @@ pub mod service;
 pub mod spectator;
 pub mod spread;
 pub mod stage;
+pub mod storm;
 pub mod websocket;

@@ -86,6 +86,16 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts the daemon with the config that is there; returns once its socket answers.
+    ///
+    /// # Errors
+    ///
+    /// Where it can't be started or does not answer in time.
+    pub async fn restart_daemon(&mut self) -> anyhow::Result<()> {
+        self.daemon = Some(self.gateway.start_as_is(&self.program).await?);
+        Ok(())
+    }
+
     /// The running daemon.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod leaves;
 mod ledger;
 mod recorder;
 mod rig;
+mod storm;
 mod summary;
 mod terminal;
 mod traces;
@@ -35,6 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::campaign::{Campaign, Plan};
 use crate::handler::HandlerArguments;
+use crate::storm::StormArguments;
 use crate::summary::Summary;
 
 /// Kills, pauses and cuts the real programs at random, and checks what they promised.
@@ -74,6 +76,8 @@ struct Arguments {
 enum Role {
     /// Be the handler of one module; the campaign starts these.
     Handler(HandlerArguments),
+    /// Push configs in a storm, a third of them broken, and see that nobody is disturbed.
+    Storm(StormArguments),
 }
 
 fn main() -> ExitCode {
@@ -87,11 +91,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(Role::Handler(handler)) = &arguments.role {
-        // One thread is all that a handler needs.
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
-        return runtime.block_on(handler::run(handler)).map(|()| ExitCode::SUCCESS);
+    match &arguments.role {
+        Some(Role::Handler(handler)) => {
+            // One thread is all that a handler needs.
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
+            return runtime.block_on(handler::run(handler)).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Role::Storm(arguments)) => return storm::run(arguments),
+        None => {}
     }
     // A page that can't be written is found out before the long part.
     let page = arguments.write.as_deref().map(|page| Page::find(page, "torture")).transpose()?;

@@ -10,7 +10,7 @@ use crate::output::Output;
 
 /// Has the config read again and prints what that changed.
 pub(crate) async fn reload(client: &Client, output: &Output) -> Result<(), Failure> {
-    output.either(&client.reload().await?, outcome)
+    output.either(&client.reload().await?, summary)
 }
 
 /// Has a module's session begun anew.
@@ -53,7 +53,8 @@ fn in_force(status: &LogLevelStatus) -> String {
     }
 }
 
-fn outcome(outcome: &ReloadOutcome) -> String {
+/// What a reload did, in words.
+pub(crate) fn summary(outcome: &ReloadOutcome) -> String {
     let lists = [
         ("added", &outcome.added),
         ("removed", &outcome.removed),
@@ -78,9 +79,9 @@ mod tests {
     #[test]
     fn a_reload_names_what_it_touched_and_nothing_else() {
         let mut said = ReloadOutcome { unchanged: vec!["a".to_owned()], ..Default::default() };
-        assert_eq!(outcome(&said), "nothing has changed");
+        assert_eq!(summary(&said), "nothing has changed");
         said.added = vec!["b".to_owned(), "c".to_owned()];
         said.needs_restart = vec!["[socket] path".to_owned()];
-        assert_eq!(outcome(&said), "added: b, c\nneeds a restart: [socket] path");
+        assert_eq!(summary(&said), "added: b, c\nneeds a restart: [socket] path");
     }
 }

@@ -1,6 +1,7 @@
 //! The definition of the command line: arguments, help, man page and completions come from here.
 
 pub mod cert;
+pub mod config;
 pub mod hub;
 
 use std::ffi::OsString;
@@ -57,6 +58,10 @@ pub enum Command {
     Ack(Ack),
     /// Check the config and every file it names, without the daemon.
     Validate(Validate),
+    /// Show what a new config would change, without the daemon.
+    Diff(config::Diff),
+    /// Put a new config in place and into force, and take it back where modules do not return.
+    Apply(config::Apply),
     /// Make a private key for a module and the request for its certificate.
     Csr(Csr),
     /// Make, show and check certificates.

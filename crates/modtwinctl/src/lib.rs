@@ -9,14 +9,17 @@
 
 mod ack;
 mod admin;
+mod apply;
 mod cert;
 pub mod cli;
 mod csr;
+mod diff;
 mod failure;
 mod get;
 mod hook;
 mod hub;
 mod output;
+mod replacement;
 mod report;
 mod status;
 mod usage;
@@ -71,6 +74,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Report(args) => report::run(&client, &args, &output).await,
         Command::Ack(args) => ack::run(&client, args, &output).await,
         Command::Validate(args) => validate::run(&args, &output),
+        Command::Diff(args) => diff::run(&args, &output),
+        Command::Apply(args) => apply::run(&client, &args, &output).await,
         Command::Csr(args) => csr::run(&args, &output),
         Command::Cert(command) => cert::run(&command, &output),
         Command::Hub(args) => Box::pin(hub::run(args, &output)).await,

@@ -208,3 +208,61 @@ fn validate_looks_at_the_trusted_authorities_and_passes_over_credentials_of_the_
     assert!(ran.stderr.contains("trusted-ca: `"), "{ran:?}");
     assert!(ran.stderr.contains("warning: module `m`: not checked"), "{ran:?}");
 }
+
+#[test]
+fn a_difference_is_told_key_by_key_with_what_it_costs() {
+    let gateway = Gateway::new();
+    gateway.config(&["kept", "gone", "a", "b"], "");
+    let text = fs::read_to_string(gateway.path("modtwind.toml")).unwrap();
+    let same = gateway.run(&["diff", "modtwind.toml", "--config", "modtwind.toml"]);
+    assert_eq!(same.success(), "no difference\n");
+    let text = text
+        .replace("\"d\"\n", "\"d\"\noperation-rate = \"5/s\"\n[socket]\nadmin-group = \"x\"\n")
+        .replace("\"gone\"", "\"new\"")
+        .replace("a.key\"\n", "a.key\"\nacknowledge = \"pnp\"\n")
+        + "[[module.handler]]\nname = \"x\"\nuser = \"u\"\nreport = []\n";
+    fs::create_dir(gateway.path("new")).unwrap();
+    fs::write(gateway.path("new/modtwind.toml"), text).unwrap();
+    // No key of all these modules is there, nor has to be.
+    let expected = "\
++ module new
+- module gone
+~ module a: connects anew
+    acknowledge: \"none\" -> \"pnp\"
+~ module b: stays connected
+    handler: [] -> [\"x\"]
+    handler[x].methods: nothing -> []
+    handler[x].report: nothing -> []
+    handler[x].user: nothing -> \"u\"
+    handler[x].watch: nothing -> [\"\"]
+~ [hub]
+    operation-rate: \"20/s\" -> \"5/s\"
+~ [socket]: waits for a restart of modtwind
+    admin-group: \"modtwin\" -> \"x\"
+";
+    for new in ["new", "new/modtwind.toml"] {
+        let ran = gateway.run(&["diff", new, "--config", "modtwind.toml"]);
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(1), expected, ""));
+    }
+    let ran = gateway.run(&["diff", "new", "--config", "modtwind.toml", "--json"]);
+    let found = ran.json();
+    assert_eq!(ran.code, Some(1));
+    assert_eq!(found["reconnect"], serde_json::json!(["a"]));
+    assert_eq!(found["needs_restart"], serde_json::json!(["socket"]));
+    let first =
+        serde_json::json!({"key": "hub.operation-rate", "before": "\"20/s\"", "after": "\"5/s\""});
+    assert_eq!(found["keys"][0], first);
+}
+
+#[test]
+fn a_difference_to_a_config_that_does_not_check_is_none() {
+    let gateway = Gateway::new();
+    gateway.config(&[], "");
+    fs::write(gateway.path("bad.toml"), "[hub\n").unwrap();
+    for (new, old) in [("bad.toml", "modtwind.toml"), ("modtwind.toml", "bad.toml")] {
+        let ran = gateway.run(&["diff", new, "--config", old]);
+        assert!(ran.failure(78).starts_with("bad.toml:1:"), "{ran:?}");
+    }
+    let ran = gateway.run(&["diff", "nowhere.toml", "--config", "modtwind.toml"]);
+    assert!(ran.failure(78).contains("nowhere.toml: cannot read the file"), "{ran:?}");
+}

@@ -1,71 +1,91 @@
 //! Notices that config or credential files changed on disk.
 //!
 //! Watches folders, not files: fleet tools write beside and rename, swap symlinks, or replace
-//! whole folders. What changed is not told, only that something may have, once it has been quiet
-//! for a moment; whoever hears it compares [`fingerprint`]s, because other files may live in the
-//! same folders, log files among them.
+//! whole folders. What changed is not told, only that something may have, once it has settled;
+//! whoever hears it compares what the files say or their [`fingerprint`]s, because other files may
+//! live in the same folders, log files among them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use modtwin_config::drop_in_folder;
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use modtwin_config::{config_files, drop_in_folder};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 /// How long it must be quiet before a change counts as complete.
 const QUIET: Duration = Duration::from_millis(300);
 /// How long a change is waited for at the most, however busy the folder is.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const BUSY_LIMIT: Duration = Duration::from_secs(5);
+/// How long a config file may stay open for writing before it is read as it is.
+const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Watches the folders around a config file.
 #[derive(Debug)]
 pub(crate) struct ConfigWatch {
     // Dropping it ends the watch.
     watcher: Option<RecommendedWatcher>,
-    /// What is watched, by name: what the name stands for may be replaced.
-    folders: Arc<BTreeSet<PathBuf>>,
-    touched: mpsc::Receiver<()>,
-    /// Something changed, and it has not been quiet since.
-    unsettled: bool,
+    places: Places,
+    sender: watch::Sender<News>,
+    news: watch::Receiver<News>,
+    /// A change that has not settled yet.
+    pending: Option<Pending>,
+    /// The config files as last looked at.
+    seen: Vec<(PathBuf, Fingerprint)>,
+}
+
+/// What is watched, by name: what a name stands for may be replaced.
+#[derive(Debug, Clone)]
+struct Places {
+    config_file: PathBuf,
+    drop_ins: PathBuf,
+    folders: BTreeSet<PathBuf>,
+}
+
+/// What the system told.
+#[derive(Debug, Default)]
+struct News {
+    /// The config files that somebody has written to and not closed since.
+    open: BTreeSet<PathBuf>,
+}
+
+/// A change that has not settled yet.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    since: Instant,
+    last: Instant,
 }
 
 impl ConfigWatch {
     /// Begins to watch the folder of `config_file`, its `conf.d`, and `others`.
     ///
-    /// Where the system can't watch, that is said once and nothing is ever noticed: a reload by
-    /// request works all the same.
+    /// Where the system can't watch, that is said once; what [`look`](Self::look) finds is noticed
+    /// all the same.
     pub(crate) fn start(config_file: &Path, others: &BTreeSet<PathBuf>) -> Self {
-        let (sender, touched) = mpsc::channel(1);
-        let own = [config_file.parent().map(Path::to_path_buf), Some(drop_in_folder(config_file))];
-        let named = |folder: PathBuf| {
-            if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
-        };
-        let folders = own.into_iter().flatten().chain(others.iter().cloned()).map(named);
-        let folders: Arc<BTreeSet<PathBuf>> = Arc::new(folders.collect());
-        let wanted = Arc::clone(&folders);
+        let places = Places::around(config_file, others);
+        let sender = watch::Sender::new(News::default());
+        let (wanted, telling) = (places.clone(), sender.clone());
         let on_event = move |event: notify::Result<Event>| {
-            let is_news = event
-                .as_ref()
-                .map_or(true, |event| !event.kind.is_access() && concerns(&wanted, &event.paths));
-            if is_news {
-                // Full means that the news is on its way already.
-                let _already_told = sender.try_send(());
-            }
+            telling.send_if_modified(|news| match &event {
+                Ok(event) => news.note(event, &wanted),
+                // Something was lost.
+                Err(_) => true,
+            });
         };
         let watcher = match notify::recommended_watcher(on_event) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
-                warn!(%error, "can't watch for config changes; reload by request");
+                warn!(%error, "can't watch for config changes; looking at the files instead");
                 None
             }
         };
-        let mut watch = Self { watcher, folders, touched, unsettled: false };
+        let (news, seen) = (sender.subscribe(), seen(&places.config_file));
+        let mut watch = Self { watcher, places, sender, news, pending: None, seen };
         for (folder, error) in watch.arm() {
             warn!(%error, folder = %folder.display(), "can't watch this folder for changes");
         }
@@ -78,9 +98,10 @@ impl ConfigWatch {
         let Some(watcher) = &mut self.watcher else {
             return Vec::new();
         };
-        let above = self.folders.iter().filter_map(|folder| folder.parent());
+        let folders = &self.places.folders;
+        let above = folders.iter().filter_map(|folder| folder.parent());
         let above = above.filter(|folder| !folder.as_os_str().is_empty());
-        let all: BTreeSet<&Path> = self.folders.iter().map(PathBuf::as_path).chain(above).collect();
+        let all: BTreeSet<&Path> = folders.iter().map(PathBuf::as_path).chain(above).collect();
         let existing = all.into_iter().filter(|folder| folder.is_dir());
         existing
             .filter_map(|folder| {
@@ -90,29 +111,110 @@ impl ConfigWatch {
             .collect()
     }
 
-    /// Waits until something changed and it has been quiet since. Cancel-safe, save that the quiet
-    /// moment begins anew.
+    /// Waits until something changed and has settled: it has been quiet since, and no config file
+    /// that was written to is still open; or the wait for that has become too long. Cancel-safe.
     pub(crate) async fn changed(&mut self) {
-        if !self.unsettled && self.touched.recv().await.is_none() {
-            std::future::pending::<()>().await;
+        loop {
+            let due = self.due();
+            tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break,
+                // The sender is ours: this does not end.
+                _told = self.news.changed() => {
+                    let last = Instant::now();
+                    let since = self.pending.map_or(last, |pending| pending.since);
+                    self.pending = Some(Pending { since, last });
+                }
+            }
         }
-        self.unsettled = true;
-        let settle = async { while timeout(QUIET, self.touched.recv()).await.is_ok() {} };
-        // A folder that never rests is read all the same.
-        let _settled_or_busy = timeout(LONGEST_WAIT, settle).await;
-        self.unsettled = false;
+        self.pending = None;
         // What can't be watched was said at the start.
         let _said_before = self.arm();
     }
+
+    fn due(&self) -> Option<Instant> {
+        let Pending { since, last } = self.pending?;
+        Some(if self.news.borrow().open.is_empty() {
+            (last + QUIET).min(since + BUSY_LIMIT)
+        } else {
+            since + OPEN_LIMIT
+        })
+    }
+
+    /// Has the files read again once it is quiet.
+    pub(crate) fn nudge(&self) {
+        self.sender.send_modify(|_news| ());
+    }
+
+    /// Looks whether the config files are others than at the last look: for folders of which the
+    /// system tells nothing, such as those on a network or far above a symbolic link's target.
+    pub(crate) fn look(&mut self) {
+        let seen = seen(&self.places.config_file);
+        if std::mem::replace(&mut self.seen, seen) != self.seen {
+            self.nudge();
+        }
+    }
 }
 
-/// Whether an event on `paths` may concern `folders`: one of them, or something in one. Without
-/// paths it may be anything.
-fn concerns(folders: &BTreeSet<PathBuf>, paths: &[PathBuf]) -> bool {
-    let one = |path: &PathBuf| {
-        folders.contains(path) || path.parent().is_some_and(|parent| folders.contains(parent))
-    };
-    paths.is_empty() || paths.iter().any(one)
+impl Places {
+    fn around(config_file: &Path, others: &BTreeSet<PathBuf>) -> Self {
+        let named = |folder: &Path| {
+            if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+        };
+        let own = named(config_file.parent().unwrap_or(Path::new("")));
+        let config_file = config_file.file_name().map_or(own.clone(), |name| own.join(name));
+        let drop_ins = drop_in_folder(&config_file);
+        let others = others.iter().map(|folder| named(folder));
+        let folders = [own, drop_ins.clone()].into_iter().chain(others).collect();
+        Self { config_file, drop_ins, folders }
+    }
+
+    fn is_config(&self, path: &Path) -> bool {
+        let is_drop_in = || {
+            path.parent() == Some(&self.drop_ins)
+                && path.extension().is_some_and(|extension| extension == "toml")
+        };
+        *path == self.config_file || is_drop_in()
+    }
+
+    /// Whether an event on `paths` may concern the folders: one of them, or something in one.
+    /// Without paths it may be anything.
+    fn concern(&self, paths: &[PathBuf]) -> bool {
+        let one = |path: &PathBuf| {
+            self.folders.contains(path)
+                || path.parent().is_some_and(|parent| self.folders.contains(parent))
+        };
+        paths.is_empty() || paths.iter().any(one)
+    }
+}
+
+impl News {
+    /// Takes up what the system told; says whether anybody has to know.
+    fn note(&mut self, event: &Event, places: &Places) -> bool {
+        let mut closed = false;
+        match event.kind {
+            EventKind::Modify(ModifyKind::Data(_)) => {
+                let files = event.paths.iter().filter(|path| places.is_config(path));
+                self.open.extend(files.cloned());
+            }
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(_))
+            | EventKind::Remove(_) => {
+                for path in &event.paths {
+                    closed |= self.open.remove(path);
+                    // With a folder goes what is in it.
+                    self.open.retain(|file| file.parent() != Some(path));
+                }
+            }
+            _ => {}
+        }
+        closed || !event.kind.is_access() && places.concern(&event.paths)
+    }
+}
+
+fn seen(config_file: &Path) -> Vec<(PathBuf, Fingerprint)> {
+    let files = config_files(config_file).into_iter();
+    files.map(|file| (file.clone(), fingerprint([&file]))).collect()
 }
 
 /// What tells one state of a file from another without reading it; symlinks are followed.
@@ -124,7 +226,8 @@ pub(crate) type Fingerprint = Vec<Option<(u64, u64, u64, i64, i64)>>;
 pub(crate) fn fingerprint<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Fingerprint {
     let one = |file: &PathBuf| {
         let found = fs::metadata(file).ok()?;
-        Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+        // Tools set the time of writing back; the time of change they can't.
+        Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
     };
     files.into_iter().map(one).collect()
 }
@@ -132,6 +235,7 @@ pub(crate) fn fingerprint<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::timeout;
 
     #[test]
     fn a_swapped_symlink_changes_the_fingerprint_and_reading_does_not() {
@@ -162,6 +266,60 @@ mod tests {
     #[tokio::test]
     async fn a_write_is_noticed() {
         notices(|folder| fs::write(folder.join("modtwind.toml"), "b").unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_still_written_to_is_waited_for() {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("modtwind.toml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = ConfigWatch::start(&file, &BTreeSet::new());
+        let mut writer = fs::File::create(&file).unwrap();
+        writer.write_all(b"half").unwrap();
+        assert!(timeout(QUIET * 4, watch.changed()).await.is_err());
+        drop(writer);
+        timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
+    }
+
+    /// Neither a folder that never rests nor whoever interrupts the wait again and again puts it
+    /// off.
+    #[tokio::test]
+    async fn constant_changes_are_read_within_the_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("modtwind.toml");
+        fs::write(&file, "a").unwrap();
+        let mut watch = ConfigWatch::start(&file, &BTreeSet::new());
+        let began = Instant::now();
+        loop {
+            fs::write(&file, "b").unwrap();
+            if timeout(QUIET / 3, watch.changed()).await.is_ok() {
+                break;
+            }
+            assert!(began.elapsed() < BUSY_LIMIT * 2, "put off for ever");
+        }
+        assert!(began.elapsed() >= BUSY_LIMIT);
+    }
+
+    #[tokio::test]
+    async fn what_the_system_does_not_tell_of_is_found_by_looking() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for version in ["v1", "v2"] {
+            fs::create_dir_all(path(version).join("etc/deep")).unwrap();
+            fs::write(path(version).join("etc/deep/config"), version).unwrap();
+        }
+        std::os::unix::fs::symlink("v1", path("live")).unwrap();
+        fs::create_dir(path("modtwin")).unwrap();
+        let file = path("modtwin/modtwind.toml");
+        std::os::unix::fs::symlink("../live/etc/deep/config", &file).unwrap();
+        let mut watch = ConfigWatch::start(&file, &BTreeSet::new());
+        watch.look();
+        assert!(timeout(QUIET * 2, watch.changed()).await.is_err());
+        std::os::unix::fs::symlink("v2", path("next")).unwrap();
+        fs::rename(path("next"), path("live")).unwrap();
+        watch.look();
+        timeout(Duration::from_secs(10), watch.changed()).await.unwrap();
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_config::{Config, Problems};
+use modtwin_config::{Config, Files, Problems};
 use modtwin_mqtt::{Engine, EngineError};
 use modtwin_session::governor::Governor;
 use tokio::net::UnixListener;
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::clock::ClockKeeper;
+use crate::fleet_report;
 use crate::local_api::socket::{self, PathGuard, SOCKET_MODE, SocketError};
 use crate::local_api::{Facts, Limits, LocalApi};
 use crate::logging::LogControl;
@@ -77,7 +78,8 @@ impl Daemon {
         environment: Environment,
     ) -> Result<(Self, CommandSender), StartError> {
         modtwin_credentials::prepare();
-        let config = Config::load(config_path).map_err(StartError::Config)?;
+        let files = Files::read(config_path);
+        let config = files.check().map_err(StartError::Config)?;
         let (listener, guard) = listen(&config).await.map_err(StartError::Socket)?;
         let engine = Arc::new(Engine::start(Arc::new(TlsProbe)).map_err(StartError::Mqtt)?);
         let governor =
@@ -98,6 +100,7 @@ impl Daemon {
             facts: Arc::new(facts(config_path, &config)),
             config,
             log: environment.log,
+            files,
             admin,
             commands,
         };
@@ -116,6 +119,7 @@ impl Daemon {
         let (stop, mut stopped) = watch::channel(false);
         let Self { supervisor, keeper, engine, api, listener, guard } = self;
         let keeper = tokio::spawn(keeper.run());
+        let reporter = tokio::spawn(fleet_report::run(supervisor.registry()));
         let mut server = tokio::spawn(async move {
             let stop = async move {
                 // An error means that the daemon is gone, which is a stop too.
@@ -129,6 +133,7 @@ impl Daemon {
             _ended = &mut server => return Err(ApiEnded),
         }
         keeper.abort();
+        reporter.abort();
         stop.send_replace(true);
         server.await.map_err(|_panicked| ApiEnded)?;
         drop(guard);

@@ -9,10 +9,12 @@ compile_error!("a panicking session must not end the daemon: build with panic = 
 
 pub mod cli;
 mod clock;
+mod config_state;
 mod config_watch;
 mod credential;
 pub mod daemon;
 pub mod exit;
+mod fleet_report;
 mod foresight;
 pub mod local_api;
 pub mod logging;

@@ -3,14 +3,15 @@
 //!
 //! Signals and requests reach it as [`Command`]s, so that tests drive the same loop.
 
+mod reload;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use modtwin_api::{LogLevel, ReloadOutcome};
-use modtwin_config::{Config, ConfigDiff, Module};
-use modtwin_core::ids::ModuleId;
+use modtwin_api::LogLevel;
+use modtwin_config::{Config, Files, Module};
 use modtwin_core::status::HubState;
 use modtwin_session::log_limit::LogLimit;
 use tokio::sync::{mpsc, watch};
@@ -18,13 +19,15 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 use tracing::{error, info, warn};
 
+use crate::config_state::{ConfigState, OnTrial};
 use crate::config_watch::{ConfigWatch, fingerprint};
 use crate::foresight::Foresight;
-use crate::local_api::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
+use crate::local_api::{AdminCommand, Entry, Facts, Registry, Shared};
 use crate::logging::LogControl;
 use crate::systemd::{ServiceManager, watchdog_interval};
 use crate::unit::{Replacement, Unit};
-use crate::wiring::{Workshop, budget, handler_rules};
+use crate::wiring::Workshop;
+use reload::Trial;
 
 /// How often the status line is looked at, and the watchdog fed at the least.
 const TICK: Duration = Duration::from_secs(5);
@@ -49,6 +52,7 @@ enum Event {
     RestartDue,
     LogLevelOver,
     FilesChanged,
+    TrialOver,
     Tick,
     Responsive(bool),
 }
@@ -58,6 +62,8 @@ enum Event {
 pub(crate) struct Parts {
     pub(crate) config_path: PathBuf,
     pub(crate) config: Config,
+    /// What `config` was read from.
+    pub(crate) files: Files,
     pub(crate) workshop: Workshop,
     pub(crate) facts: Arc<Facts>,
     pub(crate) log: LogControl,
@@ -75,6 +81,10 @@ pub(crate) struct Supervisor {
     registry: watch::Sender<Arc<Registry>>,
     manager: ServiceManager,
     files: ConfigWatch,
+    /// What the files said when they were judged last.
+    judged: Files,
+    state: ConfigState,
+    trial: Option<Trial>,
     foresight: Foresight,
     /// For what an administrator can cause again and again.
     log_limit: LogLimit,
@@ -89,9 +99,12 @@ impl Supervisor {
             let files = fingerprint(&parts.workshop.credential_paths(module));
             units.push(Unit::new(Arc::new(module.clone()), opened, files));
         }
-        let registry = watch::Sender::new(Arc::new(registry(&parts, &units)));
+        let now = SystemTime::now();
+        let state = ConfigState::new(&parts.files, &parts.config, &parts.config_path, now);
+        let registry = watch::Sender::new(Arc::new(registry(&parts, &units, state.clone())));
         let files = ConfigWatch::start(&parts.config_path, &credential_folders(&parts));
         Self {
+            judged: parts.files.clone(),
             parts,
             units,
             tasks: JoinSet::new(),
@@ -99,6 +112,8 @@ impl Supervisor {
             registry,
             manager: ServiceManager::default(),
             files,
+            state,
+            trial: None,
             foresight: Foresight::default(),
             log_limit: LogLimit::new(),
         }
@@ -122,6 +137,7 @@ impl Supervisor {
         loop {
             let restart_at = self.units.iter().filter_map(|unit| unit.restart_at).min();
             let log_back_at = self.parts.log.back_at();
+            let trial_end = self.trial.as_ref().map(|trial| trial.deadline);
             let event = tokio::select! {
                 biased;
                 command = self.parts.commands.recv() => {
@@ -133,6 +149,9 @@ impl Supervisor {
                 }
                 () = sleep_until(log_back_at.unwrap_or_else(Instant::now)), if log_back_at.is_some() => {
                     Event::LogLevelOver
+                }
+                () = sleep_until(trial_end.unwrap_or_else(Instant::now)), if trial_end.is_some() => {
+                    Event::TrialOver
                 }
                 Some(checked) = self.checks.join_next() => Event::Responsive(checked.unwrap_or(false)),
                 _ = ticks.tick() => Event::Tick,
@@ -172,13 +191,19 @@ impl Supervisor {
                     info!(%level, "the log has its usual level again");
                 }
             }
+            Event::Admin(AdminCommand::Try { candidate, limit, reply }) => {
+                let outcome = self.begin_trial(candidate, limit).await;
+                let _left = reply.send(outcome);
+            }
             Event::Ended(ended) => self.unit_ended(ended).await,
             Event::RestartDue => self.restart_due(),
             Event::FilesChanged => {
-                let _logged = self.reload().await;
+                self.reload_where_changed().await;
                 self.look_at_credentials().await;
             }
+            Event::TrialOver => self.roll_back().await,
             Event::Tick => {
+                self.files.look();
                 self.tick();
                 self.look_ahead().await;
             }
@@ -262,90 +287,6 @@ impl Supervisor {
         }
     }
 
-    /// Reads the config again and changes what differs; an error keeps the old one in force.
-    async fn reload(&mut self) -> ReloadReply {
-        let path = self.parts.config_path.clone();
-        let loaded = tokio::task::spawn_blocking(move || Config::load(&path)).await;
-        let config = match loaded {
-            Ok(Ok(config)) => config,
-            Ok(Err(problems)) => {
-                if let Some(dropped) = self.log_limit.permit("refused") {
-                    for problem in &problems {
-                        error!(%problem, dropped, "config refused, the old one stays in force");
-                    }
-                }
-                return Err(problems.iter().map(ToString::to_string).collect());
-            }
-            Err(error) => {
-                return Err(vec![format!("reading the config failed unexpectedly: {error}")]);
-            }
-        };
-        let diff = ConfigDiff::between(&self.parts.config, &config);
-        // What is only said from time to time takes effect without any ado.
-        self.parts.config.credentials = config.credentials.clone();
-        let outcome = outcome(&diff, &self.parts.config, &config);
-        if diff.is_empty() {
-            return Ok(outcome);
-        }
-        info!(
-            added = ?outcome.added, removed = ?outcome.removed, changed = ?outcome.changed,
-            needs_restart = ?outcome.needs_restart, "config reloaded"
-        );
-        self.apply(&diff, config).await;
-        Ok(outcome)
-    }
-
-    async fn apply(&mut self, diff: &ConfigDiff, config: Config) {
-        for unit in &mut self.units {
-            let id = &unit.module.id;
-            let module = config.modules.iter().find(|module| module.id == *id);
-            let Some(module) = module.cloned().map(Arc::new) else {
-                unit.replacement = Some(Replacement::None);
-                unit.stop();
-                continue;
-            };
-            if unit.module == module && !diff.hub_changed && unit.replacement.is_none() {
-                continue;
-            }
-            let renew = diff.hub_changed
-                || diff.reconnect.contains(id)
-                || unit.module.acknowledge != module.acknowledge
-                || unit.replacement.is_some();
-            if unit.module.handlers != module.handlers && !renew {
-                unit.handle.set_handlers(handler_rules(&module)).await;
-            }
-            unit.module = Arc::clone(&module);
-            if renew {
-                unit.replacement = Some(Replacement::Module(module));
-                unit.stop();
-            }
-        }
-        if diff.budget_changed || diff.hub_changed {
-            self.parts.workshop.governor.set_policy(budget(&config.hub));
-        }
-        self.parts.config = Config {
-            socket: self.parts.config.socket.clone(),
-            state: self.parts.config.state.clone(),
-            ..config
-        };
-        self.parts.facts = Arc::new(Facts {
-            hub_hostname: self.parts.config.hub.hostname.clone(),
-            device_id: self.parts.config.hub.device_id.to_string(),
-            ..Facts::clone(&self.parts.facts)
-        });
-        for id in &diff.added {
-            let module = self.parts.config.modules.iter().find(|module| module.id == *id);
-            let known = self.units.iter().any(|unit| unit.module.id == *id);
-            if let (Some(module), false) = (module.cloned(), known) {
-                let unit = self.open_unit(Arc::new(module)).await;
-                self.units.push(unit);
-            }
-        }
-        self.replace_idle().await;
-        self.files = ConfigWatch::start(&self.parts.config_path, &credential_folders(&self.parts));
-        self.publish();
-    }
-
     /// Units whose task does not run now (crashed) are replaced at once: no end will come.
     async fn replace_idle(&mut self) {
         let idle = |unit: &Unit| !unit.is_running() && unit.replacement.is_some();
@@ -390,7 +331,18 @@ impl Supervisor {
     }
 
     fn publish(&self) {
-        self.registry.send_replace(Arc::new(registry(&self.parts, &self.units)));
+        let trial = self.trial.as_ref().map(|trial| OnTrial {
+            until: trial.until,
+            awaited: trial.awaited.clone(),
+            restarting: self
+                .units
+                .iter()
+                .filter(|unit| unit.replacement.is_some())
+                .map(|unit| unit.module.id.clone())
+                .collect(),
+        });
+        let state = ConfigState { trial, ..self.state.clone() };
+        self.registry.send_replace(Arc::new(registry(&self.parts, &self.units, state)));
     }
 
     async fn drain(mut self) {
@@ -411,7 +363,7 @@ impl Supervisor {
     }
 }
 
-fn registry(parts: &Parts, units: &[Unit]) -> Registry {
+fn registry(parts: &Parts, units: &[Unit], config_state: ConfigState) -> Registry {
     let admin_group = parts.config.socket.admin_group.clone();
     let gone = |unit: &&Unit| !matches!(unit.replacement, Some(Replacement::None));
     Registry {
@@ -432,6 +384,7 @@ fn registry(parts: &Parts, units: &[Unit]) -> Registry {
         admin_group,
         daemon_uid: nix::unistd::geteuid().as_raw(),
         facts: Arc::clone(&parts.facts),
+        config_state,
         shared: Shared {
             governor: parts.workshop.governor.clone(),
             clock: parts.workshop.clock.clone(),
@@ -444,29 +397,4 @@ fn credential_folders(parts: &Parts) -> BTreeSet<PathBuf> {
     let files =
         parts.config.modules.iter().flat_map(|module| parts.workshop.credential_paths(module));
     files.filter_map(|file| file.parent().map(PathBuf::from)).collect()
-}
-
-fn outcome(diff: &ConfigDiff, old: &Config, new: &Config) -> ReloadOutcome {
-    let names = |ids: &[ModuleId]| ids.iter().map(ToString::to_string).collect();
-    let kept = |module: &&Module| {
-        !diff.added.contains(&module.id) && !diff.changed.contains(&module.id) && !diff.hub_changed
-    };
-    let changed = |module: &&Module| {
-        diff.changed.contains(&module.id)
-            || diff.hub_changed && old.modules.iter().any(|other| other.id == module.id)
-    };
-    let mut needs_restart = Vec::new();
-    if diff.socket_changed {
-        needs_restart.push("[socket] takes effect when modtwind is restarted".to_owned());
-    }
-    if diff.state_changed {
-        needs_restart.push("[state] takes effect when modtwind is restarted".to_owned());
-    }
-    ReloadOutcome {
-        added: names(&diff.added),
-        removed: names(&diff.removed),
-        changed: new.modules.iter().filter(changed).map(|module| module.id.to_string()).collect(),
-        unchanged: new.modules.iter().filter(kept).map(|module| module.id.to_string()).collect(),
-        needs_restart,
-    }
 }

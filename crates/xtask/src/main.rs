@@ -109,6 +109,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Push a thousand configs in a minute to the released programs, a third of them broken.
+    ///
+    /// Installs missing system packages first (as root), or prints the one command that does.
+    /// See `cargo xtask storm -- --help`.
+    Storm {
+        /// What the storm is told, such as `--seconds 10`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Kill, pause and cut the released programs at random, and check what they promised.
     ///
     /// Installs missing system packages first (as root), or prints the one command that does.
@@ -143,6 +152,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Simulate { arguments } => simulation::run(&root, "simulate", arguments),
         Command::Fleet { arguments } => simulation::run(&root, "fleet", arguments),
         Command::Bench { arguments } => released::run(&root, "modtwin-bench", arguments),
+        Command::Storm { arguments } => {
+            let arguments = [&["storm".into()], arguments.as_slice()].concat();
+            released::run(&root, "modtwin-torture", &arguments)
+        }
         Command::Torture { arguments } => released::run(&root, "modtwin-torture", arguments),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask torture`: installs what is missing, builds the programs as
+//! `cargo xtask bench`, `torture` and `storm`: installs what is missing, builds the programs as
 //! they are released, and hands over to the one that measures or tortures them.
 
 use std::ffi::OsString;

@@ -72,6 +72,9 @@ const EVERYTHING: &str = r#"
         directory = "/srv/modtwin"
         [credentials]
         expiry-warnings = ["14d", "12h"]
+        [fleet]
+        version = "2026-11/7 ä"
+        report-module = "module02"
         [[module]]
         id = "module01"
         certificate = "module01.pem"
@@ -123,6 +126,10 @@ fn everything() -> Config {
         state: State { directory: PathBuf::from("/srv/modtwin") },
         credentials: Credentials {
             expiry_warnings: vec![Duration::from_secs(14 * 86_400), Duration::from_secs(12 * 3600)],
+        },
+        fleet: Fleet {
+            version: Some("2026-11/7 ä".to_owned()),
+            report_module: Some(modtwin_core::ids::ModuleId::new("module02").unwrap()),
         },
         modules: all_modules(),
     }
@@ -363,6 +370,22 @@ fn a_repeated_module_names_both_places() {
     .unwrap_err();
     assert_eq!(problems.count(), 3);
     assert!(problems.iter().any(|problem| problem.kind == ProblemKind::Conflict));
+}
+
+#[test]
+fn the_module_that_reports_the_config_is_one_of_it() {
+    let lines = "[fleet]\nversion = \"\"\nreport-module = \"gone\"\n";
+    let expected = [
+        "2: fleet.version: expected 1 to 64 characters on one line, found 0",
+        "3: fleet.report-module: expected the id of a [[module]] of this config, found `gone`",
+    ];
+    assert_eq!(complaints_below_hub(lines), expected);
+    let module = "[[module]]\nid = \"gone\"\nshared-access-key-file = \"k\"\n";
+    let text = format!("{HUB}{lines}").replace("\"\"", "\"7\"");
+    let sources = [source("a.toml", &text), source("b.toml", module)];
+    let fleet = Config::check(&sources).unwrap().fleet;
+    assert_eq!(fleet.version.as_deref(), Some("7"));
+    assert_eq!(fleet.report_module.unwrap().as_str(), "gone");
 }
 
 #[test]

@@ -78,6 +78,26 @@ fn what_is_no_file_is_not_waited_for() {
 }
 
 #[test]
+fn new_files_are_judged_as_if_they_lay_in_place_and_problems_name_where_they_are() {
+    let drop_in = "[[module]]\nid = \"m\"\nshared-access-key-file = \"m.key\"\n";
+    let (_folder, place) = folder(HUB, &[("10.toml", drop_in)]);
+    let home = place.parent().unwrap();
+    let in_place = Config::load(&place).unwrap();
+    let (elsewhere, new) = folder(HUB, &[("10.toml", drop_in)]);
+    assert_eq!(Files::read_for(&new, &place).check(), Ok(in_place.clone()));
+    assert_eq!(Files::read_for(elsewhere.path(), &place).check(), Ok(in_place));
+    fs::write(&new, format!("{HUB}trusted-ca = \"ca.pem\"\n")).unwrap();
+    fs::remove_dir_all(elsewhere.path().join("conf.d")).unwrap();
+    let of_file = Files::read_for(&new, &place).check().unwrap();
+    let of_folder = Files::read_for(elsewhere.path(), &place).check().unwrap();
+    assert_eq!(of_file.hub.trusted_ca, Some(home.join("ca.pem")));
+    assert_eq!((of_file.modules.len(), of_folder.modules.len()), (1, 0));
+    fs::write(&new, "[hub\n").unwrap();
+    let problems = Files::read_for(&new, &place).check().unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().file, new);
+}
+
+#[test]
 fn bytes_that_are_no_text_name_their_line() {
     let (_folder, path) = folder("", &[]);
     fs::write(&path, b"[hub]\nhostname = \"\xff\"\n").unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use modtwin_api::{HubReason, ModuleStatus, Status};
+use modtwin_api::{HubReason, ModuleStatus, RefusedReason, Status};
 
 use super::words::span;
 use crate::failure::one_line;
@@ -32,7 +32,8 @@ struct Trouble {
 /// All troubles of the daemon, those of the whole of it first; the same trouble of several modules
 /// is told once.
 pub(super) fn all(status: &Status, now: SystemTime) -> Vec<Advice> {
-    let mut advice: Vec<Advice> = storage(status).into_iter().chain(clock(status)).collect();
+    let mut advice: Vec<Advice> =
+        config(status).into_iter().chain(storage(status)).chain(clock(status)).collect();
     let mut troubles: Vec<Trouble> = Vec::new();
     for module in &status.modules {
         for (what, next) in of_module(status, module, now) {
@@ -52,6 +53,26 @@ pub(super) fn all(status: &Status, now: SystemTime) -> Vec<Advice> {
         next: trouble.next,
     }));
     advice
+}
+
+/// The newest config, where it is not in force.
+fn config(status: &Status) -> Option<Advice> {
+    let refused = status.config_state.as_ref()?.refused.as_ref()?;
+    let first = refused.errors.first().map_or("", String::as_str);
+    let more = match refused.errors.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let (what, next) = match refused.reason {
+        RefusedReason::RolledBack => ("rolled back", "mend it and apply it again"),
+        RefusedReason::Invalid | RefusedReason::Unknown => {
+            ("refused, the one before is in force", "mend it, see modtwinctl validate")
+        }
+    };
+    Some(Advice {
+        what: one_line(&format!("config: {what}: {first}{more}")),
+        next: Some(next.to_owned()),
+    })
 }
 
 fn storage(status: &Status) -> Option<Advice> {

@@ -3,8 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use modtwin_api::{
-    BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, HubReason,
-    HubStatus, ModuleStatus, PendingStatus, Quarantined, SizeStatus, StorageStatus, Timestamp,
+    BudgetStatus, ClockStatus, ConfigState, CredentialKind, CredentialStatus, HandlerStatus,
+    HubReason, HubStatus, ModuleStatus, PendingStatus, Quarantined, RefusedConfig, RefusedReason,
+    SizeStatus, StorageStatus, Timestamp,
 };
 
 use super::*;
@@ -65,6 +66,7 @@ fn status(modules: Vec<ModuleStatus>) -> Status {
         },
         clock: None,
         budget: None,
+        config_state: None,
         modules,
     }
 }
@@ -197,6 +199,36 @@ Problems
     -> see whether it runs: a late acknowledgement still counts
 ";
     assert!(page.ends_with(expected), "{page}");
+}
+
+#[test]
+fn a_config_that_is_not_in_force_is_the_first_problem() {
+    let mut status = status(vec![module("m", HubState::Connected, HubReason::Ok)]);
+    let refused = |reason, errors: &[&str]| ConfigState {
+        digest: "sha256:0".to_owned(),
+        version: None,
+        loaded: ago(100),
+        files: Vec::new(),
+        refused: Some(RefusedConfig {
+            digest: None,
+            reason,
+            errors: errors.iter().map(ToString::to_string).collect(),
+            since: ago(10),
+        }),
+        trial: None,
+    };
+    let errors = ["a.toml:3: hub.prt: unknown key", "a.toml:9: no"];
+    status.config_state = Some(refused(RefusedReason::Invalid, &errors));
+    let expected = "Problems
+  config: refused, the one before is in force: a.toml:3: hub.prt: unknown key
+    (and 1 more)
+    -> mend it, see modtwinctl validate
+";
+    let found = page(&status, now(), false);
+    assert!(found.ends_with(expected), "{found}");
+    status.config_state = Some(refused(RefusedReason::RolledBack, &["module `m`: tls"]));
+    let found = page(&status, now(), false);
+    assert!(found.contains("config: rolled back: module `m`: tls\n"), "{found}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod metrics;
 mod peer;
 mod query;
 mod registry;
+mod reload;
 mod reported;
 mod rights;
 mod router;
@@ -33,5 +34,7 @@ mod transport;
 mod unit;
 mod watch;
 
-pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
+pub use crate::config_state::{ConfigState, InForce, OnTrial, Refused};
+pub(crate) use conversion::hub_status;
+pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadRefusal, ReloadReply, Shared};
 pub use server::{Limits, LocalApi};

@@ -16,6 +16,10 @@ use modtwin_session::governor::Governor;
 use modtwin_session::handle::ModuleHandle;
 use tokio::sync::{oneshot, watch};
 
+use crate::config_state::ConfigState;
+#[cfg(test)]
+use crate::config_state::InForce;
+
 /// What the local API serves, and to whom.
 #[derive(Debug, Clone)]
 pub struct Registry {
@@ -33,6 +37,8 @@ pub struct Registry {
     pub daemon_uid: u32,
     /// What does not change while the daemon runs.
     pub facts: Arc<Facts>,
+    /// Which config is in force.
+    pub config_state: ConfigState,
     /// What all sessions share.
     pub shared: Shared,
 }
@@ -88,8 +94,19 @@ pub struct Facts {
     pub device_id: String,
 }
 
-/// What a reload came to: what changed, or every error that keeps the old config.
-pub type ReloadReply = Result<ReloadOutcome, Vec<String>>;
+/// What a reload came to.
+pub type ReloadReply = Result<ReloadOutcome, ReloadRefusal>;
+
+/// Why another config is not in force.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadRefusal {
+    /// It does not check; every error that keeps the old one.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// One is on trial already.
+    #[error("a config is on trial already")]
+    Busy,
+}
 
 /// What an administrator asks of the daemon itself.
 #[derive(Debug)]
@@ -105,6 +122,15 @@ pub enum AdminCommand {
         change: Option<(LogLevel, Duration)>,
         /// Takes what is in force then; dropping it unused counts as a defect.
         reply: oneshot::Sender<LogLevelStatus>,
+    },
+    /// Puts a config on trial.
+    Try {
+        /// What its first file says.
+        candidate: String,
+        /// How long the trial lasts.
+        limit: Duration,
+        /// Takes the outcome; dropping it unused counts as a defect.
+        reply: oneshot::Sender<ReloadReply>,
     },
 }
 
@@ -142,6 +168,17 @@ impl Registry {
                 hub_hostname: "contoso.azure-devices.net".to_owned(),
                 device_id: "device01".to_owned(),
             }),
+            config_state: ConfigState {
+                in_force: InForce {
+                    digest: "sha256:0".to_owned(),
+                    version: None,
+                    since: SystemTime::UNIX_EPOCH,
+                    files: Vec::new(),
+                    report_module: None,
+                },
+                refused: None,
+                trial: None,
+            },
             shared: Shared::scripted(),
         }
     }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use modtwin_api::{Problem, ProblemKind};
+use modtwin_api::ProblemKind;
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Outcome, Refusal, json};
 use super::connection::Caller;
 use super::query::Query;
-use super::registry::AdminCommand;
-use super::{acks, listing, log_level, metrics, reported, snapshot, status, watch};
+use super::{acks, listing, log_level, metrics, reload, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +107,7 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         Resource::Reported(module) => reported::answer(&caller, &module, &query, request).await,
         Resource::Acks(module) => acks::answer(&caller, &module, request).await,
         Resource::Reconnect(module) => reconnect(&caller, &module).await,
-        Resource::Reload => reload(&caller).await,
+        Resource::Reload => reload::answer(&caller, request).await,
         Resource::LogLevel => log_level::answer(&caller, request).await,
     }
 }
@@ -119,26 +118,6 @@ async fn reconnect(caller: &Caller, module: &str) -> Outcome {
     let (entry, _access) = grants.module(&registry, module)?;
     entry.handle.reconnect().await;
     Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "reconnecting": true })))
-}
-
-async fn reload(caller: &Caller) -> Outcome {
-    let (_registry, grants) = caller.grants().await?;
-    grants.require_administrator()?;
-    match caller.command(|reply| AdminCommand::Reload { reply }).await? {
-        Ok(outcome) => Ok(json(StatusCode::OK, &outcome)),
-        Err(errors) => {
-            let detail = format!(
-                "{} in the config files; the old config stays in force: {}",
-                if errors.len() == 1 {
-                    "an error".to_owned()
-                } else {
-                    format!("{} errors", errors.len())
-                },
-                errors.first().map_or("", String::as_str),
-            );
-            Err(Problem::new(ProblemKind::InvalidConfig, detail).with_errors(errors).into())
-        }
-    }
 }
 
 #[cfg(test)]

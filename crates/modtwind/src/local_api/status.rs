@@ -5,10 +5,12 @@ use std::time::SystemTime;
 
 use hyper::{Response, StatusCode};
 use modtwin_api::{
-    BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, Health, HubReason,
-    HubState, HubStatus, ModuleStatus, PendingStatus, SizeStatus, Status, StorageStatus,
+    BudgetStatus, ClockStatus, ConfigState, ConfigTrial, CredentialKind, CredentialStatus,
+    HandlerStatus, Health, HubReason, HubState, HubStatus, ModuleStatus, PendingStatus,
+    RefusedConfig, SizeStatus, Status, StorageStatus,
 };
 use modtwin_config::Credential;
+use modtwin_core::ids::ModuleId;
 use modtwin_core::limits::{MAX_SECTION_BYTES, NEARLY_FULL_PERCENT};
 use modtwin_session::view::ModuleView;
 
@@ -61,6 +63,7 @@ pub(crate) fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) 
         pid: facts.pid,
         started: facts.started.into(),
         config: facts.config_path.display().to_string(),
+        config_state: Some(config_state(registry)),
         socket: facts.socket_path.display().to_string(),
         hub_hostname: facts.hub_hostname.clone(),
         device_id: facts.device_id.clone(),
@@ -77,6 +80,36 @@ pub(crate) fn status(registry: &Registry, watchers: &Watchers, now: SystemTime) 
             percent: registry.shared.governor.rate_percent(),
         }),
         modules: served.chain(unserved).collect(),
+    }
+}
+
+fn config_state(registry: &Registry) -> ConfigState {
+    let state = &registry.config_state;
+    let is_back = |id: &&ModuleId| {
+        registry.entry(id).is_none_or(|entry| {
+            entry.handle.view().hub.state == modtwin_core::status::HubState::Connected
+        })
+    };
+    ConfigState {
+        digest: state.in_force.digest.clone(),
+        version: state.in_force.version.clone(),
+        loaded: state.in_force.since.into(),
+        files: state.in_force.files.iter().map(|file| file.display().to_string()).collect(),
+        refused: state.refused.as_ref().map(|refused| RefusedConfig {
+            digest: refused.digest.clone(),
+            reason: refused.reason,
+            errors: refused.errors.clone(),
+            since: refused.since.into(),
+        }),
+        trial: state.trial.as_ref().map(|trial| ConfigTrial {
+            until: trial.until.into(),
+            awaited: trial
+                .awaited
+                .iter()
+                .filter(|id| trial.restarting.contains(id) || !is_back(id))
+                .map(ToString::to_string)
+                .collect(),
+        }),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use modtwin_core::governor::Policy;
 use modtwin_session::governor::Governor;
-use modtwind::local_api::{AdminCommand, Facts, Limits, LocalApi, Registry, Shared, socket};
+use modtwind::local_api::{
+    AdminCommand, ConfigState, Facts, InForce, Limits, LocalApi, Registry, Shared, socket,
+};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -87,6 +89,17 @@ pub(crate) fn registry() -> Registry {
             hub_hostname: "contoso.azure-devices.net".to_owned(),
             device_id: "device01".to_owned(),
         }),
+        config_state: ConfigState {
+            in_force: InForce {
+                digest: "sha256:0".to_owned(),
+                version: None,
+                since: SystemTime::UNIX_EPOCH,
+                files: vec![PathBuf::from("/etc/modtwin/modtwind.toml")],
+                report_module: None,
+            },
+            refused: None,
+            trial: None,
+        },
         shared: Shared {
             governor: Governor::new(Policy::boundless(Duration::from_secs(1)), 7),
             clock: modtwin_session::clock::trusted(),

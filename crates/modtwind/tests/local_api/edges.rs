@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modtwind::local_api::{AdminCommand, Limits};
+use modtwind::local_api::{AdminCommand, Limits, ReloadRefusal};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
@@ -201,8 +201,8 @@ async fn a_stop_answers_what_is_in_flight_and_closes_what_is_idle() {
     assert_eq!(ask(&mut idle, get("/v1/health")).await.status, 200);
     let mut busy = daemon.connect().await;
     busy.write_all(b"POST /v1/reload HTTP/1.1\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    let Some(AdminCommand::Reload { reply }) = in_time(daemon.commands.recv()).await else {
-        panic!("expected a reload");
+    let AdminCommand::Reload { reply } = in_time(daemon.commands.recv()).await.unwrap() else {
+        panic!("no reload")
     };
     daemon.stop.take().unwrap().send(()).unwrap();
     assert!(is_closed(&mut idle).await);
@@ -231,8 +231,8 @@ async fn a_reload_answers_what_changed_or_every_error() {
     let request = "POST /v1/reload HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
     let mut stream = daemon.connect().await;
     stream.write_all(request.as_bytes()).await.unwrap();
-    let Some(AdminCommand::Reload { reply }) = in_time(daemon.commands.recv()).await else {
-        panic!("expected a reload");
+    let AdminCommand::Reload { reply } = in_time(daemon.commands.recv()).await.unwrap() else {
+        panic!("no reload")
     };
     let outcome =
         modtwin_api::ReloadOutcome { added: vec!["new".to_owned()], ..Default::default() };
@@ -241,10 +241,11 @@ async fn a_reload_answers_what_changed_or_every_error() {
     assert_eq!((answer.status, &answer.json()["added"]), (200, &json!(["new"])));
 
     stream.write_all(request.as_bytes()).await.unwrap();
-    let Some(AdminCommand::Reload { reply }) = in_time(daemon.commands.recv()).await else {
-        panic!("expected a reload");
+    let AdminCommand::Reload { reply } = in_time(daemon.commands.recv()).await.unwrap() else {
+        panic!("no reload")
     };
-    reply.send(Err(vec!["a.toml:3: no".to_owned(), "b.toml:1: no".to_owned()])).unwrap();
+    let errors = vec!["a.toml:3: no".to_owned(), "b.toml:1: no".to_owned()];
+    reply.send(Err(ReloadRefusal::Invalid(errors))).unwrap();
     let problem = read(&mut stream, false).await.problem(422, "invalid_config");
     assert_eq!(problem["errors"], json!(["a.toml:3: no", "b.toml:1: no"]));
 

@@ -11,4 +11,5 @@ mod daemon;
 mod edges;
 mod modules;
 mod peer;
+mod reloading;
 mod session;

@@ -6,13 +6,17 @@
     reason = "a test says by a panic that it failed"
 )]
 
+mod applying;
 mod ending;
 mod flooding;
 mod logging;
 mod metrics;
 mod monitoring;
+mod pushing;
 mod reloading;
+mod reporting;
 mod starting;
+mod storm;
 
 /// The daemon under test.
 const MODTWIND: &str = env!("CARGO_BIN_EXE_modtwind");
