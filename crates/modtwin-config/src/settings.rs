@@ -101,7 +101,7 @@ fn of_hub(hub: &Hub, listing: &mut Listing) {
 }
 
 fn of_module(module: &Module) -> Settings {
-    let Module { id: _, credential, acknowledge, model_id, handlers } = module;
+    let Module { id: _, credential, acknowledge, model_id, method_timeout, handlers } = module;
     let mut listing = Listing::default();
     let file = |file: &crate::model::FileRef| text(file.to_string());
     match credential {
@@ -120,6 +120,7 @@ fn of_module(module: &Module) -> Settings {
     };
     listing.put("acknowledge", text(acknowledge));
     listing.put("model-id", model_id.as_ref().map(text));
+    listing.put("method-timeout", time(*method_timeout));
     // Their order says who a process is that several fit.
     listing.put("handler", list(handlers.iter().map(|handler| text(&handler.name))));
     for handler in handlers {

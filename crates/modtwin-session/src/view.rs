@@ -108,3 +108,10 @@ pub struct Figures {
     /// Since when reports wait of which the hub has taken none; none where nothing waits.
     pub waiting_since: Option<Instant>,
 }
+
+impl Figures {
+    pub(crate) fn count_write(&mut self, bytes: u64) {
+        self.writes = self.writes.saturating_add(1);
+        self.bytes_written = self.bytes_written.saturating_add(bytes);
+    }
+}

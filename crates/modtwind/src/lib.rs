@@ -18,6 +18,7 @@ mod fleet_report;
 mod foresight;
 pub mod local_api;
 pub mod logging;
+mod message_store;
 pub mod signals;
 mod store;
 mod supervisor;

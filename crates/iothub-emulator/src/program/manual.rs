@@ -199,7 +199,7 @@ itself and its modules; neither means everybody), count (strikes), for (as in 10
 --seed). Without count and for a fault lasts until it is deleted with DELETE /emulator/v1/faults[/ID]. Each strike is
 an event.";
 
-const FAULTS: [[&str; 3]; 15] = [
+const FAULTS: [[&str; 3]; 16] = [
     ["drop", "", "links are cut now, without goodbye; with count or for, new ones too"],
     ["refuse", "code", "CONNACK with code, 1 to 5, default 3"],
     ["stall", "", "accepted, never answered: without device TLS itself, with it from CONNECT on"],
@@ -216,6 +216,7 @@ const FAULTS: [[&str; 3]; 15] = [
         "a notification waits until the next has passed it, at most so long",
     ],
     ["lose-response", "", "a twin request is carried out and its answer swallowed"],
+    ["refuse-message", "", "telemetry closes the link, as hubs do with what they do not take"],
     [
         "recreate",
         "",

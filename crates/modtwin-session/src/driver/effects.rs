@@ -56,6 +56,8 @@ impl Driver<'_> {
             }
         }
         self.note_waiting(progress);
+        self.tend_messages();
+        self.send_answers();
         self.publish();
     }
 

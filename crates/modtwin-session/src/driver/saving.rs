@@ -45,10 +45,7 @@ impl Driver<'_> {
         match written {
             Ok(bytes) => {
                 self.unread = false;
-                self.ends.figures.send_modify(|figures| {
-                    figures.writes = figures.writes.saturating_add(1);
-                    figures.bytes_written = figures.bytes_written.saturating_add(bytes);
-                });
+                self.ends.figures.send_modify(|figures| figures.count_write(bytes));
                 if self.around.storage_problem.take().is_some() {
                     info!("the state directory can be written again");
                     self.view_changed = true;

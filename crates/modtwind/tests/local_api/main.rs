@@ -13,3 +13,4 @@ mod modules;
 mod peer;
 mod reloading;
 mod session;
+mod traffic;
