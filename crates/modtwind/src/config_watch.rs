@@ -92,6 +92,16 @@ impl ConfigWatch {
         watch
     }
 
+    /// Watches these folders beside the config's own from now on.
+    pub(crate) fn follow(&mut self, others: &BTreeSet<PathBuf>) {
+        let places = Places::around(&self.places.config_file, others);
+        if places.folders != self.places.folders {
+            *self = Self::start(&places.config_file, others);
+            // What the watch before was waiting for counts.
+            self.nudge();
+        }
+    }
+
     /// Watches what the folders' names stand for now, and the folders above them, in which a name
     /// may come to stand for another. Watching what is watched already changes nothing.
     fn arm(&mut self) -> Vec<(PathBuf, notify::Error)> {

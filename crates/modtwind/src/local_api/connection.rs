@@ -101,6 +101,15 @@ impl Caller {
         }
     }
 
+    /// Refuses whoever may not say what the config is.
+    pub(crate) fn require_config_owner(&self, registry: &Registry) -> Result<(), Refusal> {
+        if self.peer.may_bring_config(registry) {
+            return Ok(());
+        }
+        let detail = "only root and the daemon's own user may put a config on trial";
+        Err(Refusal::new(ProblemKind::Forbidden, detail))
+    }
+
     /// Names of users and groups may come from a network: looked up on a blocking thread, few at
     /// a time, so that a directory that does not answer holds up nobody's disk writes.
     async fn look_up(&self, registry: &Arc<Registry>) -> Result<Grants, Refusal> {

@@ -52,9 +52,14 @@ impl Peer {
 
     /// Says whether it may do everything: root, the daemon's own user, the admin group.
     pub(crate) fn is_administrator(&self, registry: &Registry) -> bool {
-        self.uid == 0
-            || self.uid == registry.daemon_uid
+        self.may_bring_config(registry)
             || registry.admin_gid.is_some_and(|gid| self.is_in_group(gid))
+    }
+
+    /// Says whether it may say what the config is: root and the daemon's own user, and not whoever
+    /// may merely ask for everything that the config allows.
+    pub(crate) fn may_bring_config(&self, registry: &Registry) -> bool {
+        self.uid == 0 || self.uid == registry.daemon_uid
     }
 
     #[cfg(test)]

@@ -22,7 +22,7 @@ struct Body {
 
 /// Hands the request to the supervisor and answers what that came to.
 pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outcome {
-    let (_registry, grants) = caller.grants().await?;
+    let (registry, grants) = caller.grants().await?;
     grants.require_administrator()?;
     let body = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
     let trial = if body.is_empty() { None } else { trial(body::json(&body)?)? };
@@ -30,6 +30,7 @@ pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outco
     let command = match trial {
         None => AdminCommand::Reload { reply },
         Some(TrialRequest { candidate, confirm_seconds }) => {
+            caller.require_config_owner(&registry)?;
             AdminCommand::Try { candidate, limit: limit(confirm_seconds)?, reply }
         }
     };

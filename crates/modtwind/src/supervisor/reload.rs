@@ -3,6 +3,7 @@
 //! The disk has the last word: a config on trial that is not put there in time is gone, whatever
 //! became of whoever asked for it, and so it is after a restart.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,10 +16,12 @@ use tracing::{error, info, warn};
 
 use super::{Supervisor, credential_folders};
 use crate::config_state::{InForce, Refused, digest};
-use crate::config_watch::ConfigWatch;
 use crate::local_api::{Facts, ReloadRefusal, ReloadReply, hub_status};
 use crate::unit::Replacement;
 use crate::wiring::{budget, handler_rules};
+
+/// How often the files are read again at the most, for two readings that agree.
+const READINGS: usize = 5;
 
 /// A config that is in force until it is confirmed or its time is up.
 #[derive(Debug)]
@@ -35,14 +38,14 @@ impl Supervisor {
     /// Reads the config again and changes what differs; an error keeps the old one in force.
     pub(super) async fn reload(&mut self) -> ReloadReply {
         let path = self.parts.config_path.clone();
-        let (files, checked) = read(move || Files::read(&path)).await?;
+        let (files, checked) = read(move || steady(&path)).await?;
         self.take_from_disk(files, checked).await
     }
 
     /// The same, where the files say something else than before.
     pub(super) async fn reload_where_changed(&mut self) {
         let path = self.parts.config_path.clone();
-        match read(move || Files::read(&path)).await {
+        match read(move || steady(&path)).await {
             Ok((files, checked)) if files != self.judged => {
                 // What went wrong is in the log.
                 let _logged = self.take_from_disk(files, checked).await;
@@ -208,10 +211,21 @@ impl Supervisor {
             }
         }
         self.replace_idle().await;
-        self.files = ConfigWatch::start(&self.parts.config_path, &credential_folders(&self.parts));
-        // The watch before may have known of something.
-        self.files.nudge();
+        self.files.follow(&credential_folders(&self.parts));
     }
+}
+
+/// Reads the files until two readings agree: a folder may be swapped in the midst of one.
+fn steady(path: &Path) -> Files {
+    let mut files = Files::read(path);
+    for _ in 0..READINGS {
+        let again = Files::read(path);
+        if again == files {
+            break;
+        }
+        files = again;
+    }
+    files
 }
 
 /// Reads and checks files on a thread that may wait for the disk.

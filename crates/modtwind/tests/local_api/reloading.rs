@@ -6,8 +6,8 @@ use modtwind::local_api::{AdminCommand, ReloadRefusal};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::daemon::Daemon;
-use crate::peer::{in_time, read};
+use crate::daemon::{ADMIN_GROUP, Daemon};
+use crate::peer::{ask, can_change_users, connect_as, in_time, read};
 
 fn reload(body: &str) -> String {
     format!("POST /v1/reload HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len())
@@ -25,6 +25,19 @@ async fn a_candidate_with_a_time_is_put_on_trial_and_one_at_a_time() {
     reply.send(Err(ReloadRefusal::Busy)).unwrap();
     let problem = read(&mut stream, false).await.problem(409, "in_use");
     assert!(problem["detail"].as_str().unwrap().contains("on trial"), "{problem}");
+}
+
+/// Who may ask for all that the config allows does not say thereby what it allows.
+#[tokio::test]
+async fn a_member_of_the_admin_group_may_not_bring_a_config() {
+    if !can_change_users() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let mut stream = connect_as(daemon.path(), 54_321, ADMIN_GROUP, &[]);
+    let body = json!({"candidate": "", "confirm_seconds": 60}).to_string();
+    let problem = ask(&mut stream, reload(&body)).await.problem(403, "forbidden");
+    assert!(problem["detail"].as_str().unwrap().contains("only root"), "{problem}");
 }
 
 #[tokio::test]
