@@ -1,6 +1,7 @@
 //! The definition of the command line: arguments, help, man page and completions come from here.
 
 pub mod cert;
+pub mod diagnosis;
 pub mod hub;
 
 use std::ffi::OsString;
@@ -47,6 +48,8 @@ pub struct Cli {
 pub enum Command {
     /// Show how the daemon and its modules are.
     Status,
+    /// Find out what is wrong, from the config to the hub's answer.
+    Check(diagnosis::Check),
     /// Show a module's twin.
     Get(Get),
     /// Show each change of a module's desired properties, or run a command for it.

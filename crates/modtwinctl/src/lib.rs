@@ -10,6 +10,7 @@
 mod ack;
 mod admin;
 mod cert;
+mod check;
 pub mod cli;
 mod csr;
 mod failure;
@@ -22,6 +23,7 @@ mod status;
 mod usage;
 mod validate;
 mod watch;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -62,10 +64,11 @@ fn execute(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let client = Client::new(cli.socket);
+    let client = Client::new(&cli.socket);
     let output = Output::new(cli.json);
     match cli.command {
         Command::Status => status::run(&client, &output).await,
+        Command::Check(args) => Box::pin(check::run(&cli.socket, &args, &output)).await,
         Command::Get(args) => get::run(&client, &args, &output).await,
         Command::Watch(args) => watch::run(&client, args, &output).await,
         Command::Report(args) => report::run(&client, &args, &output).await,

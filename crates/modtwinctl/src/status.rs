@@ -1,9 +1,8 @@
-//! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`] columns wide.
+//! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`](crate::words::WIDTH) columns wide.
 
-mod advice;
+pub(crate) mod advice;
 mod handlers;
 mod table;
-mod words;
 
 use std::time::SystemTime;
 
@@ -12,10 +11,7 @@ use modtwin_client::Client;
 
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
-use words::{shortened, size, span, wrapped};
-
-/// The widest line that is printed, in columns.
-const WIDTH: usize = 80;
+use crate::words::{WIDTH, shortened, size, span, wrapped};
 
 /// Fetches the status and prints it.
 pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {

@@ -4,10 +4,9 @@ use std::time::SystemTime;
 
 use modtwin_api::{HandlerStatus, ModuleStatus};
 
-use super::WIDTH;
-use super::words::{shortened, span};
 use crate::failure::one_line;
 use crate::output::{Tone, painted};
+use crate::words::{WIDTH, shortened, span};
 
 const HEADS: [&str; COLUMNS] = ["HANDLER", "MODULE", "DESIRED", "APPLIED", "LAST WORD", "WATCHES"];
 const COLUMNS: usize = 6;

@@ -4,10 +4,9 @@ use std::time::SystemTime;
 
 use modtwin_api::{HubState, ModuleStatus, PendingStatus};
 
-use super::WIDTH;
-use super::words::{shortened, span};
 use crate::failure::one_line;
 use crate::output::{Tone, painted};
+use crate::words::{WIDTH, shortened, span};
 
 /// How many columns the table has.
 const COLUMNS: usize = 7;
