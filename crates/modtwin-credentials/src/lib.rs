@@ -35,6 +35,12 @@ pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIF
 pub use probe::{ProbeError, ProbeTarget, Stage, client_session, module_session, probe};
 pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};
 
+/// The version of OpenSSL that is linked, in its own words.
+#[must_use]
+pub fn library_version() -> &'static str {
+    openssl::version::version()
+}
+
 /// Prepares OpenSSL; to be called before any other library of the process may do so.
 ///
 /// Whoever is first decides whether OpenSSL cleans up when the process exits. Not cleaning up is

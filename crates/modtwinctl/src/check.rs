@@ -30,6 +30,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use catalogue::Check;
 pub(crate) use catalogue::catalogue;
+pub(crate) use credential::credentials_folder;
 use daemon::Daemon;
 use findings::{Finding, Findings, Outcome};
 use person::Person;

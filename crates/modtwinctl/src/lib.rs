@@ -9,6 +9,7 @@
 
 mod ack;
 mod admin;
+mod bundle;
 mod cert;
 mod check;
 pub mod cli;
@@ -67,8 +68,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let client = Client::new(&cli.socket);
     let output = Output::new(cli.json);
     match cli.command {
-        Command::Status => status::run(&client, &output).await,
+        Command::Status(args) => status::run(&client, &args, &output).await,
         Command::Check(args) => Box::pin(check::run(&cli.socket, &args, &output)).await,
+        Command::SupportBundle(args) => Box::pin(bundle::run(&client, &args, &output)).await,
         Command::Get(args) => get::run(&client, &args, &output).await,
         Command::Watch(args) => watch::run(&client, args, &output).await,
         Command::Report(args) => report::run(&client, &args, &output).await,

@@ -2,6 +2,7 @@
 
 pub(crate) mod advice;
 mod handlers;
+mod live;
 mod table;
 
 use std::time::SystemTime;
@@ -9,12 +10,20 @@ use std::time::SystemTime;
 use modtwin_api::{HubState, Status};
 use modtwin_client::Client;
 
+use crate::cli::diagnosis::StatusArgs;
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
 use crate::words::{WIDTH, shortened, size, span, wrapped};
 
-/// Fetches the status and prints it.
-pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
+/// Fetches the status and prints it, again and again where that is asked for.
+pub(crate) async fn run(
+    client: &Client,
+    args: &StatusArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.watch {
+        return live::run(client, args.interval, output).await;
+    }
     let status = client.status().await?;
     if output.is_json() {
         return output.json(&status);

@@ -37,7 +37,8 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    fn new() -> Result<Self, Failure> {
+    /// Takes the signals over.
+    pub(crate) fn new() -> Result<Self, Failure> {
         let failed = |error| Failure::failed(format!("cannot wait for signals: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,

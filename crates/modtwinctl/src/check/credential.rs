@@ -1,7 +1,7 @@
 //! One module's credential, step by step, as the daemon judges it.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use modtwin_config::Module;
@@ -33,10 +33,7 @@ const STEPS: [Check; 5] = [
 /// Judges a module's credential; returns it where it can be used.
 pub(super) fn judge(scene: &Scene<'_>, module: &Module, findings: &mut Findings) -> Option<Proof> {
     let id = module.id.as_str();
-    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let folder =
-        folder.or_else(|| Some(CREDENTIALS_FOLDER.into()).filter(|it: &PathBuf| it.exists()));
-    let files = match files(&module.credential, folder.as_deref()) {
+    let files = match files(&module.credential, credentials_folder().as_deref()) {
         Ok(files) => files,
         Err(error) => {
             let text = format!("the service alone sees it: {error}");
@@ -86,22 +83,14 @@ fn unseen(id: &str, findings: &mut Findings) -> Option<Proof> {
     None
 }
 
-/// The files of a credential.
-fn paths(files: &CredentialFiles) -> Vec<&Path> {
-    match files {
-        CredentialFiles::X509(files) => {
-            let password = files.private_key_password_file.as_deref();
-            let pair = [files.certificate.as_path(), files.private_key.as_path()];
-            pair.into_iter().chain(password).collect()
-        }
-        CredentialFiles::ConnectionString(path) | CredentialFiles::SharedAccessKey(path) => {
-            vec![path]
-        }
-    }
+/// Where `credential:NAME` is: as the environment says, or where the service's would be.
+pub(crate) fn credentials_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    folder.or_else(|| Some(PathBuf::from(CREDENTIALS_FOLDER)).filter(|folder| folder.exists()))
 }
 
 fn existence(files: &CredentialFiles) -> Verdict {
-    for path in paths(files) {
+    for path in files.paths() {
         let shown = path.display();
         match path.metadata() {
             Ok(metadata) if metadata.is_file() => {}
@@ -130,7 +119,7 @@ fn rights(scene: &Scene<'_>, files: &CredentialFiles, warnings: &[Warning]) -> V
             .next("name the user that modtwind runs as with --user");
     };
     let name = &person.name;
-    for path in paths(files) {
+    for path in files.paths() {
         if let Some(why) = person.refusal(path, Right::READ) {
             let shown = path.display();
             return Verdict::failed(format!(

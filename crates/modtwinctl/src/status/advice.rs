@@ -190,4 +190,4 @@ pub(crate) fn next_step(reason: HubReason, device: &str, module: &str) -> Option
 }
 
 /// From how many days before its end on a certificate is a problem.
-const NEAR_END: i64 = 30;
+pub(super) const NEAR_END: i64 = 30;

@@ -1,6 +1,10 @@
 //! `modtwinctl check` against planted faults, one a story: each is found, named first, and nothing
 //! is reported as failed that only follows from it. Hub, daemon and files are the real ones.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail the test"
+)]
 
 #[expect(dead_code, reason = "each test file uses its share")]
 #[path = "../program/mod.rs"]

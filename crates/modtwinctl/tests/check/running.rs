@@ -84,7 +84,7 @@ async fn a_socket_that_may_not_be_opened_is_told_and_nobody_s_session_is_ended()
         // The program is where every user may run it, unless the build folder is locked up.
         command.uid(65_534).gid(65_534);
     } else {
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0))?;
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o000))?;
     }
     let found = Found::of(command.output()?.into());
     found.failed("socket", "ermission denied", &[]);
