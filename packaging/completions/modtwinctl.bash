@@ -22,6 +22,9 @@ _modtwinctl() {
             modtwinctl,cert)
                 cmd="modtwinctl__subcmd__cert"
                 ;;
+            modtwinctl,check)
+                cmd="modtwinctl__subcmd__check"
+                ;;
             modtwinctl,completions)
                 cmd="modtwinctl__subcmd__completions"
                 ;;
@@ -45,6 +48,9 @@ _modtwinctl() {
                 ;;
             modtwinctl,status)
                 cmd="modtwinctl__subcmd__status"
+                ;;
+            modtwinctl,support-bundle)
+                cmd="modtwinctl__subcmd__support__subcmd__bundle"
                 ;;
             modtwinctl,validate)
                 cmd="modtwinctl__subcmd__validate"
@@ -128,7 +134,7 @@ _modtwinctl() {
 
     case "${cmd}" in
         modtwinctl)
-            opts="-h -V --socket --json --help --version status get watch report ack validate csr cert hub reload reconnect completions"
+            opts="-h -V --socket --json --help --version status check support-bundle get watch report ack validate csr cert hub reload reconnect completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +321,36 @@ _modtwinctl() {
                     return 0
                     ;;
                 --valid-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__check)
+            opts="-h --config --offline --user --timeout --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1314,12 +1350,46 @@ _modtwinctl() {
             return 0
             ;;
         modtwinctl__subcmd__status)
-            opts="-h --socket --json --help"
+            opts="-h --watch --interval --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__support__subcmd__bundle)
+            opts="-h --force --with-twins --config --offline --user --timeout --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

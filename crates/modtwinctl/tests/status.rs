@@ -1,5 +1,5 @@
 //! `modtwinctl status --watch` beside the real daemon: into a pipe, and on a terminal.
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail the test")]
 
 #[expect(dead_code, reason = "each test file uses its share")]
 mod program;
