@@ -57,11 +57,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs a command on a runtime of its own; most wait for one answer and end.
 fn execute(cli: Cli) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
-        .block_on(dispatch(cli))
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(dispatch(cli));
+    // A name that nobody resolves must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {

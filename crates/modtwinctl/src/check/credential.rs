@@ -119,7 +119,9 @@ fn rights(scene: &Scene<'_>, files: &CredentialFiles, warnings: &[Warning]) -> V
             .next("name the user that modtwind runs as with --user");
     };
     let name = &person.name;
-    for path in files.paths() {
+    // Who may read the service's own credentials is systemd's business.
+    let paths = files.paths().into_iter().filter(|path| !path.starts_with(CREDENTIALS_FOLDER));
+    for path in paths {
         if let Some(why) = person.refusal(path, Right::READ) {
             let shown = path.display();
             return Verdict::failed(format!(
@@ -180,10 +182,18 @@ fn success(scene: &Scene<'_>, module: &Module, step: Check, loaded: &Loaded) -> 
         }
         (Check::CredentialTime, Loaded::Sas { .. }) => Verdict::ok("a key has no end"),
         (Check::CredentialChain, Loaded::X509 { warnings, .. }) => {
-            let chain = |warning: &&Warning| !matches!(warning, Warning::ReadableByOthers { .. });
+            let chain = |warning: &&Warning| matches!(warning, Warning::ChainOrder { .. });
             match warnings.iter().find(chain) {
                 Some(warning) => Verdict::warning(warning.to_string())
                     .next("put the module's certificate first, then each one's signer"),
+                None => Verdict::ok(words(step)),
+            }
+        }
+        (Check::CredentialContent, Loaded::X509 { warnings, .. }) => {
+            let unused = |warning: &&Warning| matches!(warning, Warning::PasswordUnused { .. });
+            match warnings.iter().find(unused) {
+                Some(warning) => Verdict::warning(warning.to_string())
+                    .next("take private-key-password-file out of the config"),
                 None => Verdict::ok(words(step)),
             }
         }

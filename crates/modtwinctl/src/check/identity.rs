@@ -111,7 +111,6 @@ impl Attempt {
         if code == 0 {
             // Politeness only: the answer is there.
             let _ended = tls.write_all(&DISCONNECT).await;
-            let _ended = tls.shutdown().await;
         }
         Ok(code)
     }

@@ -86,8 +86,7 @@ pub(super) fn space(directory: &Path) -> Verdict {
         Ok(stat) => stat,
         Err(error) => return Verdict::skipped(format!("cannot ask for its room: {error}")),
     };
-    #[allow(clippy::useless_conversion, reason = "32 bits wide on some platforms")]
-    let (blocks, size) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
+    let (blocks, size) = (wide(stat.blocks_available()), wide(stat.fragment_size()));
     let free = blocks.saturating_mul(size);
     let shown = directory.display();
     let next = format!("make room: df -h {shown}; df -i {shown}");
@@ -101,4 +100,9 @@ pub(super) fn space(directory: &Path) -> Verdict {
         NOTHING..LITTLE => Verdict::warning(text).next(next),
         _ => Verdict::ok(text),
     }
+}
+
+/// A number that has 32 bits on some platforms and 64 on others.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
 }
