@@ -1,6 +1,6 @@
 //! What goes into a bundle: each part is asked for by itself, and says why where it can't be had.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub(super) async fn collect(client: &Client, args: &SupportBundle) -> Bundle {
     let directory = config.as_ref().map(|config| config.state.directory.as_path());
     state_files(directory, args.with_twins, &mut bundle);
     let paths = listed(&args.check.config, config.as_ref(), &credentials);
-    let list = listing(paths.iter().map(PathBuf::as_path));
+    let list = listing(paths.iter().map(|(path, depth)| (path.as_path(), *depth)));
     bundle.add(
         "files.txt",
         "names, owners and modes of config, credentials, state and socket",
@@ -152,24 +152,27 @@ fn state_files(directory: Option<&Path>, with_twins: bool, bundle: &mut Bundle) 
     }
 }
 
-/// What is listed by name.
+/// What is listed by name, and how deep.
 fn listed(
     first: &Path,
     config: Option<&Config>,
     credentials: &[(String, CredentialFiles)],
-) -> BTreeSet<PathBuf> {
+) -> BTreeMap<PathBuf, usize> {
     let folder = first.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new(".")).to_owned();
-    let mut paths = BTreeSet::from([folder.clone()]);
-    for (_, files) in credentials {
-        paths.extend(files.paths().into_iter().map(Path::to_owned));
-    }
+    let mut paths = BTreeMap::new();
+    let mut files: Vec<&Path> = credentials.iter().flat_map(|(_, files)| files.paths()).collect();
     if let Some(config) = config {
-        paths.extend([config.state.directory.clone(), config.socket.path.clone()]);
-        paths.extend(config.hub.trusted_ca.clone());
+        files.extend(config.hub.trusted_ca.as_deref());
+        files.push(&config.socket.path);
+        // One folder a module.
+        paths.insert(config.state.directory.clone(), 2);
     }
-    // What is below the folder is listed with it.
-    paths.retain(|path| *path == folder || !path.starts_with(&folder));
+    // What is in the config's folder is listed with that.
+    let elsewhere = files.into_iter().filter(|path| path.parent() != Some(folder.as_path()));
+    paths.extend(elsewhere.map(|path| (path.to_owned(), 0)));
+    paths.insert(drop_in_folder(first), 1);
+    paths.insert(folder, 1);
     paths
 }
 

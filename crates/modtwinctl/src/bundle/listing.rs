@@ -1,6 +1,5 @@
 //! Names, owners and modes of files: what is where, and who may use it; never what is in it.
 
-use std::fmt::Write as _;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,42 +8,39 @@ use std::time::{Duration, UNIX_EPOCH};
 use modtwin_credentials::Date;
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// How deep a folder is looked into: the state directory has one level of folders.
-const DEPTH: usize = 3;
 /// How many lines a listing has at most.
 const MOST: usize = 5_000;
 
-/// The files below those paths, one a line.
-pub(super) fn listing<'a>(paths: impl IntoIterator<Item = &'a Path>) -> String {
-    let mut text = "MODE    OWNER:GROUP  BYTES  CHANGED  PATH\n".to_owned();
-    let mut lines = 0;
-    for path in paths {
-        add(path, DEPTH, &mut text, &mut lines);
+/// Those paths and what is below them, each so many levels deep; one a line.
+pub(super) fn listing<'a>(paths: impl IntoIterator<Item = (&'a Path, usize)>) -> String {
+    let mut lines = vec!["MODE    OWNER:GROUP  BYTES  CHANGED  PATH".to_owned()];
+    for (path, depth) in paths {
+        add(path, depth, &mut lines);
     }
-    text
+    if lines.len() >= MOST {
+        lines.push("and more".to_owned());
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }
 
-fn add(path: &Path, depth: usize, text: &mut String, lines: &mut usize) {
-    if *lines >= MOST {
+fn add(path: &Path, depth: usize, lines: &mut Vec<String>) {
+    if lines.len() >= MOST {
         return;
     }
-    *lines += 1;
     let shown = path.display();
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
-        Err(error) => {
-            let _infallible = writeln!(text, "{shown}: {error}");
-            return;
-        }
+        Err(error) => return lines.push(format!("{shown}: {error}")),
     };
     let target = path.read_link().map(|to| format!(" -> {}", to.display())).unwrap_or_default();
-    let _infallible = writeln!(text, "{} {shown}{target}", facts(&metadata));
+    lines.push(format!("{} {shown}{target}", facts(&metadata)));
     if metadata.is_dir() && depth > 0 {
         let mut inside: Vec<_> =
             path.read_dir().into_iter().flatten().filter_map(Result::ok).collect();
         inside.sort_by_key(std::fs::DirEntry::file_name);
         for entry in inside {
-            add(&entry.path(), depth - 1, text, lines);
+            add(&entry.path(), depth - 1, lines);
         }
     }
 }

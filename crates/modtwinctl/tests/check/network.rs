@@ -91,6 +91,20 @@ async fn a_server_that_speaks_tls_and_no_mqtt_is_told() -> Story {
 }
 
 #[tokio::test]
+async fn over_websockets_the_way_is_checked_and_the_answer_left_to_the_daemon() -> Story {
+    let bench = Bench::new().await?;
+    dial(&bench, bench.stage.hub.facts.https_port);
+    bench.edit(|text| text.replace("[socket]", "transport = \"websocket\"\n[socket]"));
+    let found = bench.check();
+    found.warned("socket", "no daemon runs");
+    assert_eq!(found.of_check("hub-tls")["result"], "ok");
+    let identity = found.of_check("hub-identity");
+    assert_eq!(identity["result"], "skipped", "{identity}");
+    assert_eq!(identity["text"], "over WebSockets the daemon alone connects: start it");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_identity_that_the_hub_does_not_know_is_told() -> Story {
     let mut bench = Bench::new().await?;
     bench.stage.service.delete_module(DEVICE, M).await?;
