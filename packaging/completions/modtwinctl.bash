@@ -25,6 +25,9 @@ _modtwinctl() {
             modtwinctl,cert)
                 cmd="modtwinctl__subcmd__cert"
                 ;;
+            modtwinctl,check)
+                cmd="modtwinctl__subcmd__check"
+                ;;
             modtwinctl,completions)
                 cmd="modtwinctl__subcmd__completions"
                 ;;
@@ -54,6 +57,9 @@ _modtwinctl() {
                 ;;
             modtwinctl,status)
                 cmd="modtwinctl__subcmd__status"
+                ;;
+            modtwinctl,support-bundle)
+                cmd="modtwinctl__subcmd__support__subcmd__bundle"
                 ;;
             modtwinctl,validate)
                 cmd="modtwinctl__subcmd__validate"
@@ -346,6 +352,36 @@ _modtwinctl() {
                     return 0
                     ;;
                 --valid-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__check)
+            opts="-h --config --offline --user --timeout --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1389,12 +1425,46 @@ _modtwinctl() {
             return 0
             ;;
         modtwinctl__subcmd__status)
-            opts="-h --socket --json --help"
+            opts="-h --watch --interval --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__support__subcmd__bundle)
+            opts="-h --force --with-twins --config --offline --user --timeout --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

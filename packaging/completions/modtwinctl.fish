@@ -29,6 +29,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -l json -d 'Print JS
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -s h -l help -d 'Print help'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -s V -l version -d 'Print version'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "status" -d 'Show how the daemon and its modules are'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "check" -d 'Find out what is wrong, from the config to the hub\'s answer'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "support-bundle" -d 'Collect what a supporter needs into one file, without any secret'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "get" -d 'Show a module\'s twin'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "watch" -d 'Show each change of a module\'s desired properties, or run a command for it'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "report" -d 'Report properties of a module'
@@ -43,9 +45,27 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reload" -d 'H
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "reconnect" -d 'Have the daemon connect a module anew'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "log-level" -d 'Show how much the daemon logs, or change it for a while'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l interval -d 'How long to wait between two looks' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l watch -d 'Keep showing it'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand status" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l config -d 'The first config file; `conf.d/*.toml` beside it belongs to it' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l user -d 'The user that the daemon runs as [default: whom the running daemon belongs to; else `modtwin` for a config in /etc/modtwin; else this user]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l timeout -d 'How long each step on the network may take' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l offline -d 'Leave out what needs the network'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand check" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l config -d 'The first config file; `conf.d/*.toml` beside it belongs to it' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l user -d 'The user that the daemon runs as [default: whom the running daemon belongs to; else `modtwin` for a config in /etc/modtwin; else this user]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l timeout -d 'How long each step on the network may take' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l force -d 'Overwrite the file if it exists'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l with-twins -d 'Include the values of the twins, desired and reported'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l offline -d 'Leave out what needs the network'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand support-bundle" -s h -l help -d 'Print help'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand get" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand get" -l desired -d 'Print the desired properties and nothing else'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand get" -l reported -d 'Print the reported properties and nothing else'

@@ -32,10 +32,39 @@ _modtwinctl() {
         case $line[1] in
             (status)
 _arguments "${_arguments_options[@]}" : \
+'--interval=[How long to wait between two looks]:TIME:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
+'--watch[Keep showing it]' \
 '--json[Print JSON, one document a line]' \
 '-h[Print help]' \
 '--help[Print help]' \
+&& ret=0
+;;
+(check)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The first config file; \`conf.d/*.toml\` beside it belongs to it]:FILE:_files' \
+'--user=[The user that the daemon runs as \[default\: whom the running daemon belongs to; else \`modtwin\` for a config in /etc/modtwin; else this user\]]:NAME:_default' \
+'--timeout=[How long each step on the network may take]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--offline[Leave out what needs the network]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(support-bundle)
+_arguments "${_arguments_options[@]}" : \
+'--config=[The first config file; \`conf.d/*.toml\` beside it belongs to it]:FILE:_files' \
+'--user=[The user that the daemon runs as \[default\: whom the running daemon belongs to; else \`modtwin\` for a config in /etc/modtwin; else this user\]]:NAME:_default' \
+'--timeout=[How long each step on the network may take]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--force[Overwrite the file if it exists]' \
+'--with-twins[Include the values of the twins, desired and reported]' \
+'--offline[Leave out what needs the network]' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::file -- The file to write, a .tar.gz \[default\: modtwin-support-TIME.tar.gz\]:_files' \
 && ret=0
 ;;
 (get)
@@ -625,6 +654,8 @@ esac
 _modtwinctl_commands() {
     local commands; commands=(
 'status:Show how the daemon and its modules are' \
+'check:Find out what is wrong, from the config to the hub'\''s answer' \
+'support-bundle:Collect what a supporter needs into one file, without any secret' \
 'get:Show a module'\''s twin' \
 'watch:Show each change of a module'\''s desired properties, or run a command for it' \
 'report:Report properties of a module' \
@@ -681,6 +712,11 @@ _modtwinctl__subcmd__cert__subcmd__show_commands() {
 _modtwinctl__subcmd__cert__subcmd__sign_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl cert sign commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__check_commands] )) ||
+_modtwinctl__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl check commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__completions_commands] )) ||
 _modtwinctl__subcmd__completions_commands() {
@@ -849,6 +885,11 @@ _modtwinctl__subcmd__report_commands() {
 _modtwinctl__subcmd__status_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl status commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__support-bundle_commands] )) ||
+_modtwinctl__subcmd__support-bundle_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl support-bundle commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__validate_commands] )) ||
 _modtwinctl__subcmd__validate_commands() {

@@ -30,7 +30,14 @@ const PRODUCT: [(&str, &[&str]); 10] = [
     ),
     (
         "modtwinctl",
-        &["modtwin-api", "modtwin-client", "modtwin-config", "modtwin-core", "modtwin-credentials"],
+        &[
+            "modtwin-api",
+            "modtwin-client",
+            "modtwin-config",
+            "modtwin-core",
+            "modtwin-credentials",
+            "modtwin-wire",
+        ],
     ),
 ];
 

@@ -290,6 +290,17 @@ impl Client {
         self.get("/v1/status".to_owned()).await
     }
 
+    /// Reads the daemon's metrics, OpenMetrics text; for administrators. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let call = Call::new(Method::GET, "/metrics".to_owned(), DEFAULT_TIMEOUT);
+        let (_, body) = self.accepted(call).await?;
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Asks whether the daemon does its work; an unhealthy one is an answer, not an error.
     /// Cancel-safe.
     ///

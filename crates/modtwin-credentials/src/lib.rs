@@ -34,8 +34,14 @@ pub use error::{CredentialClass, CredentialError};
 pub use held::{Digest, HeldCredential, JudgedCredential};
 pub use modtwin_core::secret::Secret;
 pub use module_credential::{CredentialFiles, Loaded, ModuleCredential, TOKEN_LIFETIME};
-pub use probe::{ProbeError, ProbeTarget, Stage, client_session, probe};
+pub use probe::{ProbeError, ProbeTarget, Stage, client_session, module_session, probe};
 pub use shared_access::{KeyError, SasToken, SharedKey, SigningError};
+
+/// The version of OpenSSL that is linked, in its own words.
+#[must_use]
+pub fn library_version() -> &'static str {
+    openssl::version::version()
+}
 
 /// Prepares OpenSSL; to be called before any other library of the process may do so.
 ///

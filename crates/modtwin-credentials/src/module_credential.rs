@@ -27,6 +27,39 @@ pub enum CredentialFiles {
     SharedAccessKey(PathBuf),
 }
 
+impl CredentialFiles {
+    /// The files: the certificate first, then what is secret.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Self::X509(files) => {
+                let password = files.private_key_password_file.as_deref();
+                let pair = [files.certificate.as_path(), files.private_key.as_path()];
+                pair.into_iter().chain(password).collect()
+            }
+            Self::ConnectionString(path) | Self::SharedAccessKey(path) => vec![path],
+        }
+    }
+
+    /// What is in the files and must never be shown, line by line: for removing it from other text.
+    ///
+    /// Blocks on files; what can't be read has nothing to remove.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Secret> {
+        let public = usize::from(matches!(self, Self::X509(_)));
+        let paths = self.paths().into_iter().skip(public);
+        let texts = paths.filter_map(|path| file::read_secret(path).ok());
+        texts
+            .flat_map(|text| {
+                let lines = text.expose().lines().map(str::trim);
+                // The frame of a key says nothing; an empty line is everywhere.
+                let kept = lines.filter(|line| !line.is_empty() && !line.starts_with("-----"));
+                kept.map(|line| Secret::new(line.to_owned())).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
 /// One module's credential, still in its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleCredential {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
 use openssl::ssl::{
     HandshakeError, MidHandshakeSslStream, Ssl, SslContext, SslContextBuilder, SslMethod,
     SslVerifyMode, SslVersion,
@@ -20,6 +21,8 @@ use openssl::x509::{X509StoreContextRef, X509VerifyResult};
 
 use crate::date::{self, Date};
 use crate::description::show_name;
+use crate::file;
+use crate::module_credential::Loaded;
 
 /// What to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +154,33 @@ pub fn probe(target: &ProbeTarget) -> Result<(), ProbeError> {
 /// [`ProbeError::TrustedCa`] where that file cannot be used.
 pub fn client_session(server_name: &str, trusted_ca: Option<&Path>) -> Result<Ssl, ProbeError> {
     session(server_name, context(trusted_ca)?)
+}
+
+/// The same for a module: it shows its certificate, where its credential is one.
+///
+/// Blocks on the credential's files.
+///
+/// # Errors
+///
+/// [`ProbeError::TrustedCa`] where that file cannot be used, [`ProbeError::TlsOther`] where OpenSSL
+/// refuses the credential.
+pub fn module_session(
+    server_name: &str,
+    trusted_ca: Option<&Path>,
+    credential: &Loaded,
+) -> Result<Ssl, ProbeError> {
+    let mut context = context(trusted_ca)?;
+    if let Loaded::X509 { certificate, private_key, password, .. } = credential {
+        let pem = file::read_secret(private_key)
+            .map_err(|error| ProbeError::TlsOther { detail: error.to_string() })?;
+        // An empty password, and not none at all: OpenSSL must not ask the terminal.
+        let password = password.as_ref().map_or("", |password| password.expose());
+        let pem = pem.expose().as_bytes();
+        let key = PKey::private_key_from_pem_passphrase(pem, password.as_bytes()).map_err(other)?;
+        context.set_certificate_chain_file(certificate).map_err(other)?;
+        context.set_private_key(&key).map_err(other)?;
+    }
+    session(server_name, context)
 }
 
 /// A session of which every doubt about the server's certificate is noted.

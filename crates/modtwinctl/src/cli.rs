@@ -2,6 +2,7 @@
 
 pub mod cert;
 pub mod config;
+pub mod diagnosis;
 pub mod hub;
 
 use std::ffi::OsString;
@@ -13,6 +14,8 @@ use modtwin_api::limits::DEFAULT_SOCKET;
 use modtwin_api::{AckRequest, LogLevel, Revision};
 use modtwin_core::document::Pointer;
 use modtwin_credentials::request::KeyKind;
+
+use crate::check::catalogue;
 
 /// The first config file where none is named; the daemon's default too.
 const DEFAULT_CONFIG: &str = "/etc/modtwin/modtwind.toml";
@@ -47,7 +50,12 @@ pub struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Show how the daemon and its modules are.
-    Status,
+    Status(diagnosis::StatusArgs),
+    /// Find out what is wrong, from the config to the hub's answer.
+    #[command(after_help = catalogue())]
+    Check(diagnosis::Check),
+    /// Collect what a supporter needs into one file, without any secret.
+    SupportBundle(diagnosis::SupportBundle),
     /// Show a module's twin.
     Get(Get),
     /// Show each change of a module's desired properties, or run a command for it.

@@ -100,23 +100,31 @@ impl From<ClientError> for Failure {
 
 /// One line about `error`, with what to do next.
 pub(crate) fn describe(error: &ClientError) -> String {
+    match explained(error) {
+        (text, Some(next)) => format!("{text}; {next}"),
+        (text, None) => text,
+    }
+}
+
+/// What `error` is, and what to do next.
+pub(crate) fn explained(error: &ClientError) -> (String, Option<&'static str>) {
     let text = one_line(&error.to_string());
     match error {
-        ClientError::Problem(problem) => detail(problem),
+        ClientError::Problem(problem) => (detail(problem), None),
         ClientError::Unreachable { source, .. } => {
             let next = match source.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    "; start modtwind, or name its socket with --socket"
+                    "start modtwind, or name its socket with --socket"
                 }
                 io::ErrorKind::PermissionDenied => {
-                    "; run as a user who may open the socket, such as root"
+                    "run as a user who may open the socket, such as root"
                 }
-                io::ErrorKind::TimedOut => "; look at the daemon's log",
-                _ => "; it may have been restarted: try again",
+                io::ErrorKind::TimedOut => "look at the daemon's log",
+                _ => "it may have been restarted: try again",
             };
-            format!("{text}: {}{next}", chain(source))
+            (format!("{text}: {}", chain(source)), Some(next))
         }
-        _ => format!("{text}; check --socket"),
+        _ => (text, Some("check --socket")),
     }
 }
 

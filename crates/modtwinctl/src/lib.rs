@@ -10,7 +10,9 @@
 mod ack;
 mod admin;
 mod apply;
+mod bundle;
 mod cert;
+mod check;
 pub mod cli;
 mod csr;
 mod diff;
@@ -28,6 +30,7 @@ mod status;
 mod usage;
 mod validate;
 mod watch;
+mod words;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -60,18 +63,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs a command on a runtime of its own; most wait for one answer and end.
 fn execute(cli: Cli) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
-        .block_on(dispatch(cli))
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(dispatch(cli));
+    // A name that nobody resolves must not hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let client = Client::new(cli.socket);
+    let client = Client::new(&cli.socket);
     let output = Output::new(cli.json);
     match cli.command {
-        Command::Status => status::run(&client, &output).await,
+        Command::Status(args) => status::run(&client, &args, &output).await,
+        Command::Check(args) => Box::pin(check::run(&cli.socket, &args, &output)).await,
+        Command::SupportBundle(args) => Box::pin(bundle::run(&client, &args, &output)).await,
         Command::Get(args) => get::run(&client, &args, &output).await,
         Command::Watch(args) => watch::run(&client, args, &output).await,
         Command::Report(args) => report::run(&client, &args, &output).await,

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
+    terminal: bool,
     colour: bool,
 }
 
@@ -32,13 +33,19 @@ impl Output {
     pub(crate) fn new(json: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR");
         let term = std::env::var_os("TERM");
-        let colour = wants_colour(io::stdout().is_terminal(), no_color.as_deref(), term.as_deref());
-        Self { json, colour }
+        let terminal = io::stdout().is_terminal();
+        let colour = wants_colour(terminal, no_color.as_deref(), term.as_deref());
+        Self { json, terminal, colour }
     }
 
     /// Says whether to print JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
+    }
+
+    /// Says whether standard output is a terminal.
+    pub(crate) fn is_terminal(self) -> bool {
+        self.terminal
     }
 
     /// Says whether to print colours.
@@ -53,7 +60,8 @@ impl Output {
 
     /// Prints text that brings its own line feeds.
     pub(crate) fn text(self, text: &str) -> Result<(), Failure> {
-        io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::from)
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::from)
     }
 
     /// Prints a value as JSON on one line.

@@ -1,24 +1,29 @@
-//! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`] columns wide.
+//! `modtwinctl status`: the daemon and its modules on one page, at most [`WIDTH`](crate::words::WIDTH) columns wide.
 
-mod advice;
+pub(crate) mod advice;
 mod handlers;
+mod live;
 mod table;
-mod words;
 
 use std::time::SystemTime;
 
 use modtwin_api::{HubState, Status};
 use modtwin_client::Client;
 
+use crate::cli::diagnosis::StatusArgs;
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
-use words::{shortened, size, span, wrapped};
+use crate::words::{WIDTH, shortened, size, span, wrapped};
 
-/// The widest line that is printed, in columns.
-const WIDTH: usize = 80;
-
-/// Fetches the status and prints it.
-pub(crate) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
+/// Fetches the status and prints it, again and again where that is asked for.
+pub(crate) async fn run(
+    client: &Client,
+    args: &StatusArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    if args.watch {
+        return live::run(client, args.interval, output).await;
+    }
     let status = client.status().await?;
     if output.is_json() {
         return output.json(&status);

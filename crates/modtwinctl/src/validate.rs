@@ -113,7 +113,7 @@ fn credential(
 }
 
 /// The paths behind a credential.
-fn files(
+pub(crate) fn files(
     credential: &Credential,
     folder: Option<&Path>,
 ) -> Result<CredentialFiles, modtwin_config::FileRefError> {
@@ -135,7 +135,7 @@ fn files(
 }
 
 /// Says why the file has no authorities to trust, where it has none.
-fn trusted_authorities(path: &Path) -> Result<(), String> {
+pub(crate) fn trusted_authorities(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let pem =
         fs::read(path).map_err(|error: io::Error| format!("cannot read `{shown}`: {error}"))?;
@@ -143,16 +143,20 @@ fn trusted_authorities(path: &Path) -> Result<(), String> {
 }
 
 /// Says that this machine does not know a handler's user or group, where that is so.
-fn unknown_principal(principal: &Principal) -> Option<String> {
+pub(crate) fn unknown_principal(principal: &Principal) -> Option<String> {
     match principal {
         Principal::User(name) if matches!(User::from_name(name), Ok(None)) => {
             Some(format!("there is no user `{name}` on this machine"))
         }
-        Principal::Group(name) if matches!(Group::from_name(name), Ok(None)) => {
-            Some(format!("there is no group `{name}` on this machine"))
-        }
+        Principal::Group(name) => unknown_group(name),
         _ => None,
     }
+}
+
+/// Says that this machine does not know a group, where that is so.
+pub(crate) fn unknown_group(name: &str) -> Option<String> {
+    matches!(Group::from_name(name), Ok(None))
+        .then(|| format!("there is no group `{name}` on this machine"))
 }
 
 impl Finding {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use modtwin_api::Timestamp;
+use modtwin_core::time::{CLOCK_SLACK, MADE};
 use modtwin_session::clock::{ClockReceiver, ClockState};
 use modtwin_session::store::to_stored_ms;
 use serde::{Deserialize, Serialize};
@@ -18,12 +19,6 @@ use tracing::{info, warn};
 
 use crate::store::{make_folder, replace};
 
-/// No clock that is before this can be right: 2026-11-01. A constant, so that builds stay
-/// reproducible; raised with each release.
-const MADE: Duration = Duration::from_secs(1_793_491_200);
-/// How far the clock may be behind the kept time: the hub takes five minutes of difference
-/// ("Control access to IoT Hub with shared access signatures").
-const SLACK: Duration = Duration::from_secs(300);
 /// How often a clock that can't be right is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often one is looked at that nothing speaks against.
@@ -153,7 +148,7 @@ impl ClockKeeper {
         if wall < SystemTime::UNIX_EPOCH + MADE {
             return Some(Doubt::BeforeMade);
         }
-        self.kept.filter(|kept| wall + SLACK < *kept).map(Doubt::BeforeKept)
+        self.kept.filter(|kept| wall + CLOCK_SLACK < *kept).map(Doubt::BeforeKept)
     }
 
     /// Whether a clock that is behind the kept time is given a try now.

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use openssl::asn1::{Asn1Integer, Asn1Time};
 use openssl::bn::BigNum;
 use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
 use openssl::ssl::{SslAcceptor, SslFiletype, SslVersion};
 use openssl::x509::X509;
 use openssl::x509::extension::SubjectAlternativeName;

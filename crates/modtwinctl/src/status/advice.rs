@@ -4,13 +4,11 @@ use std::time::SystemTime;
 
 use modtwin_api::{HubReason, ModuleStatus, RefusedReason, Status};
 
-use super::words::span;
 use crate::failure::one_line;
+use crate::words::{names, span};
 
 /// What the daemon says for a handler whose time was up.
 const SILENT: u16 = 504;
-/// How many names are spelled out where several modules have the same trouble.
-const NAMES: usize = 4;
 
 /// A trouble and the way out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,7 +196,7 @@ fn refusal(handler: &modtwin_api::HandlerStatus) -> Option<(String, Option<Strin
 }
 
 /// What an operator does about a reason; none where the daemon does all there is to do.
-fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
+pub(crate) fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
     let step = match reason {
         HubReason::Network => "check the gateway's network and name resolution".to_owned(),
         HubReason::Tls => "check `trusted-ca`, the clock, and whatever inspects TLS".to_owned(),
@@ -228,13 +226,4 @@ fn next_step(reason: HubReason, device: &str, module: &str) -> Option<String> {
 }
 
 /// From how many days before its end on a certificate is a problem.
-const NEAR_END: i64 = 30;
-
-/// The first few names and how many more there are.
-fn names(modules: &[String]) -> String {
-    let shown = modules.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
-    match modules.len().saturating_sub(NAMES) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
+pub(super) const NEAR_END: i64 = 30;

@@ -4,13 +4,14 @@ use std::time::SystemTime;
 
 use modtwin_api::{HandlerStatus, ModuleStatus};
 
-use super::WIDTH;
-use super::words::{shortened, span};
 use crate::failure::one_line;
 use crate::output::{Tone, painted};
+use crate::words::{WIDTH, shortened, span};
 
 const HEADS: [&str; COLUMNS] = ["HANDLER", "MODULE", "DESIRED", "APPLIED", "LAST WORD", "WATCHES"];
 const COLUMNS: usize = 6;
+/// The widest that the columns after the names are, each: what is longer loses its middle.
+const WIDEST: [usize; COLUMNS - 2] = [8, 8, 23, 7];
 const GAP: &str = "  ";
 /// The two names share what the other columns leave, but no less than this for each.
 const NARROWEST_NAME: usize = 10;
@@ -39,6 +40,9 @@ pub(super) fn lines(modules: &[ModuleStatus], now: SystemTime, coloured: bool) -
         }
     }
     let [name, module, others @ ..] = &mut widths;
+    for (width, widest) in others.iter_mut().zip(WIDEST) {
+        *width = (*width).min(widest);
+    }
     let taken: usize = others.iter().map(|width| width + GAP.len()).sum::<usize>() + GAP.len();
     let room = WIDTH.saturating_sub(taken);
     *module = (*module).min(room.saturating_sub(*name).max(room / 2).max(NARROWEST_NAME));

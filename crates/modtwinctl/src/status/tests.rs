@@ -100,10 +100,10 @@ fn a_page_shows_modules_in_columns_and_problems_with_the_way_out() {
 device01 at contoso.azure-devices.net: 1 of 3 connected
 modtwind 0.1.0, process 4711, up 3d 4h
 
-MODULE      STATE         REASON              SINCE  DESIRED  APPLIED  PENDING
-thermostat  connected     ok                  3h 4m        7        6   2 keys
-meter       disconnected  network             3h 4m        7        -        -
-camera      disabled      expired_credential  3h 4m        -        -    1 key
+MODULE     STATE        REASON             SINCE DESIRED APPLIED PENDING DAYS
+thermostat connected    ok                 3h 4m       7       6       2    -
+meter      disconnected network            3h 4m       7       -       -    -
+camera     disabled     expired_credential 3h 4m       -       -       1   -1
 
 HANDLER  MODULE      DESIRED  APPLIED  LAST WORD           WATCHES
 hvac     thermostat        7        6  500 refused 5s ago  yes
@@ -163,6 +163,30 @@ fn no_line_is_wider_than_80_columns() {
 }
 
 #[test]
+fn whatever_the_numbers_a_module_has_one_line_and_a_name_with_both_its_ends() {
+    let long = |end: &str| format!("building-{}{end}", "m".repeat(128 - 9 - end.len()));
+    let mut huge = module(&long("-a"), HubState::Disconnected, HubReason::ExpiredCredential);
+    huge.hub.since = ago(99 * 86_400 + 23 * 3_600);
+    huge.desired_version = Some(u64::MAX);
+    huge.pending.keys = u64::MAX;
+    huge.handlers = vec![handler("h", Some(u64::MAX), 200)];
+    let credential = CredentialStatus {
+        kind: CredentialKind::X509,
+        expires: None,
+        days_left: Some(i64::MIN),
+        warnings: Vec::new(),
+    };
+    huge.credential = Some(credential);
+    let usual = module(&long("-b"), HubState::Connected, HubReason::Ok);
+    let page = page(&status(vec![huge, usual]), now(), false);
+    let table: Vec<&str> = page.lines().skip_while(|line| !line.starts_with("MODULE")).collect();
+    assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
+    assert!(table[1].starts_with("buil…m-a disconnected"), "{page}");
+    assert!(table[2].starts_with("buil…m-b connected"), "{page}");
+    assert_eq!(table[3], "", "one line a module: {page}");
+}
+
+#[test]
 fn clock_disk_budget_sizes_and_silence_are_told() {
     let mut full = module("full", HubState::Disconnected, HubReason::Clock);
     full.hub.detail = Some("the clock says 1970".to_owned());
@@ -183,8 +207,8 @@ fn clock_disk_budget_sizes_and_silence_are_told() {
     let expected = "\
 clock WRONG, storage ok (12 writes, 34 kB), slowed to 50 % of 20/s by the hub
 
-MODULE  STATE         REASON  SINCE  DESIRED  APPLIED  PENDING
-full    disconnected  clock   3h 4m        7        -        -
+MODULE  STATE         REASON  SINCE  DESIRED  APPLIED  PENDING  DAYS
+full    disconnected  clock   3h 4m        7        -        -     -
 
 HANDLER  MODULE  DESIRED  APPLIED  LAST WORD          WATCHES
 hvac     full          6        -  504 silent 5s ago  yes

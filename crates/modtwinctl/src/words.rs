@@ -1,10 +1,15 @@
-//! Fits words to a width and times to a glance.
+//! Fits words to a width and times to a glance, for pages of at most [`WIDTH`] columns.
 
 use std::time::SystemTime;
 
+/// The widest line that is printed, in columns.
+pub(crate) const WIDTH: usize = 80;
+/// How many names are spelled out where several modules share something.
+const NAMES: usize = 4;
+
 /// The time from `since` to `now` as a person says it: the two largest units, `0s` where `since`
 /// is in the future.
-pub(super) fn span(since: SystemTime, now: SystemTime) -> String {
+pub(crate) fn span(since: SystemTime, now: SystemTime) -> String {
     let seconds = now.duration_since(since).unwrap_or_default().as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
@@ -17,7 +22,7 @@ pub(super) fn span(since: SystemTime, now: SystemTime) -> String {
 }
 
 /// A number of bytes as a person says it.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} B"),
         10_000..10_000_000 => format!("{} kB", bytes / 1_000),
@@ -27,7 +32,7 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// `text` in at most `width` columns; what is too long loses its middle, because names differ at
 /// their ends.
-pub(super) fn shortened(text: &str, width: usize) -> String {
+pub(crate) fn shortened(text: &str, width: usize) -> String {
     let length = text.chars().count();
     if length <= width {
         return text.to_owned();
@@ -39,9 +44,18 @@ pub(super) fn shortened(text: &str, width: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// The first few names and how many more there are.
+pub(crate) fn names(modules: &[String]) -> String {
+    let shown = modules.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match modules.len().saturating_sub(NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// `text` broken between words into lines of at most `width` columns, the first after `first`, the
 /// others after `others`. A word longer than a line is cut.
-pub(super) fn wrapped(text: &str, first: &str, others: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, first: &str, others: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut is_empty = true;
