@@ -15,6 +15,9 @@ pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// document. Twice 512 KiB leaves room beyond both.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
+/// How many JSON Pointers a request may name, as `path` or in `paths`; beyond it 400.
+pub const MAX_PATHS: usize = 64;
+
 /// How often a watch sends a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 

@@ -24,16 +24,22 @@ pub(crate) async fn answer(
     module: &str,
     request: Request<Incoming>,
 ) -> Outcome {
+    require_some(caller, module).await?;
+    require_json(request.headers())?;
+    let body = body::read(caller, request.into_body()).await?;
+    // What counts are the rights once all of it is here: a body may take its time.
     let (registry, grants) = caller.grants().await?;
     let (entry, access) = grants.module(&registry, module)?;
-    if access.watch().is_empty() {
-        return Err(access.lacks("watch", ""));
-    }
-    require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let acknowledgement = acknowledgement(body::json(&bytes)?, access, entry)?;
+    let acknowledgement = acknowledgement(body::json(&body)?, access, entry)?;
     entry.handle.acknowledge(acknowledgement).await.map_err(|failure| refusal(&failure))?;
     Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "stored": true })))
+}
+
+/// Refuses, before a byte of the body is read, whoever may watch nothing.
+async fn require_some(caller: &Caller, module: &str) -> Result<(), Refusal> {
+    let (registry, grants) = caller.grants().await?;
+    let (_entry, access) = grants.module(&registry, module)?;
+    if access.watch().is_empty() { Err(access.lacks("watch", "")) } else { Ok(()) }
 }
 
 fn acknowledgement(
@@ -52,6 +58,7 @@ fn acknowledgement(
     require_length("description", request.description.as_deref(), LONGEST_DESCRIPTION)?;
     let handler = handler(request.handler, access)?;
     let access = access.named(Some(&handler))?;
+    query::require_few("paths", request.paths.len())?;
     let paths = request.paths.iter().map(|path| query::pointer("paths", path));
     let paths = paths.collect::<Result<Vec<_>, _>>()?;
     if let Some(pointer) = access.watch().first_uncovered(&paths) {

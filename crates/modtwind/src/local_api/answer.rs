@@ -48,6 +48,12 @@ impl Refusal {
         Self::from(Problem::new(ProblemKind::Overloaded, detail).with_status(status)).retry_later()
     }
 
+    /// More than the peer may have: see `limit`.
+    pub(crate) fn overloaded(detail: impl Into<String>, limit: u64) -> Self {
+        let problem = Problem::new(ProblemKind::Overloaded, detail).with_limit(limit);
+        Self::from(problem).retry_later()
+    }
+
     /// Adds `Retry-After`.
     pub(crate) fn retry_later(mut self) -> Self {
         self.header = Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)));
@@ -109,8 +115,13 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
 /// An answer that is one JSON object a line, for as long as `body` goes on.
 pub(crate) fn stream(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    set_type(&mut response, "application/x-ndjson");
+    set_type(&mut response, NDJSON);
     response
+}
+
+/// Says whether an answer is a stream, whose end nobody knows.
+pub(crate) fn is_stream(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|found| found == NDJSON)
 }
 
 /// `value` as JSON. The types of the API have string keys only and no failing serialiser, so that
@@ -129,5 +140,7 @@ fn set_type(response: &mut Response<Body>, media_type: &'static str) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
+/// The media type of streams.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// How long an overloaded daemon asks a peer to stay away, in seconds.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";

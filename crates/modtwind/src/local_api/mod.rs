@@ -14,6 +14,7 @@ mod control_groups;
 mod conversion;
 #[doc(hidden)]
 pub mod fuzzing;
+mod limits;
 mod listing;
 mod metrics;
 mod peer;
@@ -32,5 +33,6 @@ mod transport;
 mod unit;
 mod watch;
 
+pub use limits::{BURST, Limits, Rate};
 pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadReply, Shared};
-pub use server::{Limits, LocalApi};
+pub use server::LocalApi;

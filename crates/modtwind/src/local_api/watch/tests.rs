@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::local_api::limits::{Ledger, Limits};
 use crate::local_api::peer::Peer;
-use crate::local_api::server::{Limits, Shared};
+use crate::local_api::server::Shared;
 use crate::local_api::transport::{Gate, Transport};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -70,7 +71,8 @@ impl Scene {
         let (admin, _commands) = mpsc::channel(1);
         let limits = Limits { heartbeat, ..Limits::default() };
         let watchers = Watchers::default();
-        let shared = Shared { registry: served, admin, limits, watchers: watchers.clone() };
+        let ledger = Ledger::default();
+        let shared = Shared { registry: served, admin, limits, watchers: watchers.clone(), ledger };
         let gate = Arc::new(Gate::default());
         let root = Peer::scripted(0, 0, &[]);
         let caller = Caller::scripted(Arc::new(shared), root, stopping, Arc::clone(&gate));
@@ -90,7 +92,7 @@ impl Scene {
             async move { Ok::<_, Infallible>(stream(body)) }
         });
         let server = tokio::spawn(async move {
-            let transport = Transport::new(theirs, gate);
+            let transport = Transport::new(theirs, gate, NEVER);
             // A reader that leaves is no failure of the stream.
             let _left = http1::Builder::new().serve_connection(transport, service).await;
         });
