@@ -20,13 +20,13 @@ mod revision;
 mod status;
 mod timestamp;
 
-pub use ack::AckRequest;
+pub use ack::{AckRequest, AckStored};
 pub use event::{DesiredEvent, Event, HubEvent, SnapshotEvent};
 pub use health::Health;
 pub use hub::{HubReason, HubState, HubStatus};
 pub use module::{Applied, ModuleList, ModuleSummary, Snapshot};
 pub use problem::{MEDIA_TYPE_PROBLEM, Problem, ProblemKind};
-pub use reload::ReloadOutcome;
+pub use reload::{ReconnectAccepted, ReloadOutcome};
 pub use report::{ReportAccepted, ReportStored};
 pub use revision::{Revision, RevisionError};
 pub use status::{

@@ -18,6 +18,16 @@ pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// How many JSON Pointers a request may name, as `path` or in `paths`; beyond it 400.
 pub const MAX_PATHS: usize = 64;
 
+/// The longest name of a handler that an acknowledgement may give, in bytes; beyond it 400.
+pub const MAX_HANDLER_BYTES: usize = 128;
+
+/// The longest description of an acknowledgement, in bytes: what a string in a twin may have (IoT
+/// Hub developer guide, "Understand and use device twins", section "Device twin size").
+pub const MAX_DESCRIPTION_BYTES: usize = 4096;
+
+/// What a JSON Pointer looks like (RFC 6901, section 3), as a regular expression.
+pub const POINTER_PATTERN: &str = "^(/([^~/]|~[01])*)*$";
+
 /// How often a watch sends a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 

@@ -1,9 +1,10 @@
-//! What a reload of the config changed.
+//! What administrators ask of the daemon, and what came of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer of `POST /v1/reload`: the modules by what the reload did to them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadOutcome {
     /// Modules that are new.
     #[serde(default)]
@@ -20,4 +21,11 @@ pub struct ReloadOutcome {
     /// Changes that take effect only when the daemon starts anew, each in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+}
+
+/// The answer of `POST /v1/modules/{m}/reconnect`: the session begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReconnectAccepted {
+    /// Always true.
+    pub reconnecting: bool,
 }

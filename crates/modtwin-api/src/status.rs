@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::words;
 use crate::{HubStatus, Timestamp};
 
 /// The answer of `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The daemon's version.
     pub version: String,
@@ -37,7 +38,7 @@ pub struct Status {
 }
 
 /// How the state directory does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageStatus {
     /// Its path.
     pub directory: String,
@@ -55,7 +56,7 @@ pub struct StorageStatus {
 }
 
 /// Whether the wall clock can be right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStatus {
     /// Whether nothing speaks against it; while something does, no connection is attempted.
     pub trusted: bool,
@@ -65,7 +66,7 @@ pub struct ClockStatus {
 }
 
 /// How many operations (twin reads and reports) all modules together may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetStatus {
     /// How many a second, in the long run, as the config has it.
     pub operations_per_second: u32,
@@ -74,7 +75,7 @@ pub struct BudgetStatus {
 }
 
 /// A module, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleStatus {
     /// The module's id.
     pub module: String,
@@ -121,7 +122,7 @@ impl ModuleStatus {
 }
 
 /// How large the sections of a twin are, in bytes as the hub counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SizeStatus {
     /// Desired.
     pub desired: u64,
@@ -134,7 +135,7 @@ pub struct SizeStatus {
 }
 
 /// How much of the reported properties waits for the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PendingStatus {
     /// How many top-level keys.
     pub keys: u64,
@@ -143,7 +144,7 @@ pub struct PendingStatus {
 }
 
 /// A reported key that the hub refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quarantined {
     /// The top-level key.
     pub key: String,
@@ -154,7 +155,7 @@ pub struct Quarantined {
 }
 
 /// A handler and what it said last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandlerStatus {
     /// The handler's name.
     pub name: String,
@@ -186,7 +187,7 @@ words! {
 }
 
 /// The credential of a module; never any of its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CredentialStatus {
     /// What sort it is.
     pub kind: CredentialKind,

@@ -35,10 +35,10 @@ impl Refusal {
     }
 
     /// A method that the resource does not take (RFC 9110, section 15.5.6: with `Allow`).
-    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allowed: &str) -> Self {
         let problem =
             Problem::new(ProblemKind::MethodNotAllowed, format!("expected one of {allowed}"));
-        let header = Some((ALLOW, HeaderValue::from_static(allowed)));
+        let header = HeaderValue::from_str(allowed).ok().map(|allowed| (ALLOW, allowed));
         Self { problem: Box::new(problem), header }
     }
 
@@ -87,7 +87,12 @@ impl From<Problem> for Refusal {
 
 /// `value` as an answer of that status.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let mut response = Response::new(full(encode(value)));
+    json_of(status, encode(value))
+}
+
+/// `text`, which is JSON, as an answer of that status.
+pub(crate) fn json_of(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(text));
     *response.status_mut() = status;
     set_type(&mut response, "application/json");
     response
@@ -130,8 +135,8 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn full(bytes: Vec<u8>) -> Body {
-    Full::new(Bytes::from(bytes)).boxed_unsync()
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
 }
 
 fn set_type(response: &mut Response<Body>, media_type: &'static str) {

@@ -18,7 +18,7 @@ use super::connection::{Caller, internal};
 use super::status;
 
 /// The media type of the text (OpenMetrics 1.0, section "Content type").
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers the metrics.
 pub(crate) async fn answer(caller: &Arc<Caller>) -> Outcome {

@@ -17,6 +17,8 @@ pub mod fuzzing;
 mod limits;
 mod listing;
 mod metrics;
+mod openapi;
+mod operations;
 mod peer;
 mod query;
 mod registry;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use modtwin_api::{Problem, ProblemKind};
+use modtwin_api::{Problem, ProblemKind, ReconnectAccepted};
 use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
 
@@ -12,7 +12,7 @@ use super::answer::{Outcome, Refusal, json};
 use super::connection::{Caller, internal};
 use super::query::Query;
 use super::registry::AdminCommand;
-use super::{acks, listing, metrics, reported, snapshot, status, watch};
+use super::{acks, listing, metrics, openapi, operations, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum Resource {
     Status,
     Reload,
     Health,
+    OpenApi,
     Metrics,
 }
 
@@ -48,6 +49,7 @@ impl Resource {
                 "status" => Some(Self::Status),
                 "reload" => Some(Self::Reload),
                 "health" => Some(Self::Health),
+                "openapi.json" => Some(Self::OpenApi),
                 _ => None,
             };
         };
@@ -66,20 +68,25 @@ impl Resource {
         }
     }
 
-    /// The methods it takes, as `Allow` lists them.
-    fn allowed(&self) -> &'static str {
+    /// Its path as [`operations`] has it.
+    fn path(&self) -> &'static str {
         match self {
-            Self::Modules | Self::Module(_) | Self::Status | Self::Health | Self::Metrics => {
-                "GET, HEAD"
-            }
-            Self::Watch(_) => "GET",
-            Self::Reported(_) => "PATCH",
-            Self::Acks(_) | Self::Reconnect(_) | Self::Reload => "POST",
+            Self::Modules => "/v1/modules",
+            Self::Module(_) => "/v1/modules/{module}",
+            Self::Watch(_) => "/v1/modules/{module}/watch",
+            Self::Reported(_) => "/v1/modules/{module}/reported",
+            Self::Acks(_) => "/v1/modules/{module}/acks",
+            Self::Reconnect(_) => "/v1/modules/{module}/reconnect",
+            Self::Status => "/v1/status",
+            Self::Reload => "/v1/reload",
+            Self::Health => "/v1/health",
+            Self::OpenApi => "/v1/openapi.json",
+            Self::Metrics => "/metrics",
         }
     }
 
     fn takes(&self, method: &Method) -> bool {
-        self.allowed().split(", ").any(|allowed| allowed == method.as_str())
+        operations::allowed(self.path()).contains(&method.as_str())
     }
 }
 
@@ -93,11 +100,12 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         )
     })?;
     if !resource.takes(request.method()) {
-        return Err(Refusal::method_not_allowed(resource.allowed()));
+        return Err(Refusal::method_not_allowed(&operations::allowed(resource.path()).join(", ")));
     }
     let query = Query::parse(request.uri().query())?;
     match resource {
         Resource::Health => Ok(status::health(&caller)),
+        Resource::OpenApi => Ok(openapi::answer()),
         Resource::Modules => listing::answer(&caller).await,
         Resource::Status => status::answer(&caller).await,
         Resource::Metrics => metrics::answer(&caller).await,
@@ -115,7 +123,7 @@ async fn reconnect(caller: &Caller, module: &str) -> Outcome {
     grants.require_administrator()?;
     let (entry, _access) = grants.module(&registry, module)?;
     entry.handle.reconnect().await;
-    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "reconnecting": true })))
+    Ok(json(StatusCode::ACCEPTED, &ReconnectAccepted { reconnecting: true }))
 }
 
 async fn reload(caller: &Caller) -> Outcome {
@@ -165,6 +173,7 @@ mod tests {
         check("/v1/status", Some(Resource::Status));
         check("/v1/reload", Some(Resource::Reload));
         check("/v1/health", Some(Resource::Health));
+        check("/v1/openapi.json", Some(Resource::OpenApi));
         check("/metrics", Some(Resource::Metrics));
         for unknown in [
             "",
