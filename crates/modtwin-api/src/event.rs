@@ -10,15 +10,16 @@ use crate::{Document, HubStatus, Revision};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// What is known when the stream begins; always the first line.
+    /// What is known when the stream begins: always the first line, and again where a reload lets
+    /// the peer see another part of the twin.
     Snapshot(SnapshotEvent),
     /// Desired has changed within the watched paths.
     Desired(DesiredEvent),
     /// The module stands otherwise with its hub.
     Hub(HubEvent),
-    /// Nothing but a sign of life, every [`HEARTBEAT`](crate::limits::HEARTBEAT).
+    /// Nothing but a sign of life, every 30 s.
     Heartbeat,
-    /// The module was taken out of the config; the last line.
+    /// The module was taken out of the config, or is no more for this peer; the last line.
     Removed {
         /// The module's id.
         module: String,

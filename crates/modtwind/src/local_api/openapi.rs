@@ -307,3 +307,66 @@ fn key() -> Value {
 /// A key without `.`, `$`, `#`, white space and control characters.
 const KEY_PATTERN: &str = "^[^.$#\\u0000-\\u0020\\u007f-\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\
                            \\u202f\\u205f\\u3000]*$";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema_and_every_schema_is_used() {
+        let document = document();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        for reference in &found {
+            let place = document.pointer(reference.trim_start_matches('#'));
+            assert!(place.is_some(), "{reference} leads nowhere");
+        }
+        for name in document["components"]["schemas"].as_object().unwrap().keys() {
+            let reference = format!("#/components/schemas/{name}");
+            assert!(found.contains(&reference.as_str()), "nobody uses {name}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_is_a_problem_and_says_which() {
+        let document = document();
+        for operation in OPERATIONS {
+            let method = operation.method.to_lowercase();
+            let answers = &document["paths"][operation.path][&method]["responses"];
+            for (status, kind) in ALWAYS.iter().chain(operation.problems) {
+                let answer = &answers[status.to_string()];
+                assert!(answer["content"][MEDIA_TYPE_PROBLEM].is_object(), "{answer}");
+                let words = answer["description"].as_str().unwrap();
+                assert!(words.contains(&format!("`{kind}`")), "{}: {words}", operation.id);
+            }
+        }
+    }
+
+    #[test]
+    fn answers_require_what_is_always_said_and_requests_only_what_is_needed() {
+        let document = document();
+        let required = |name: &str| document["components"]["schemas"][name]["required"].clone();
+        assert_eq!(required("AckRequest"), json!(["version", "status"]));
+        let snapshot = required("Snapshot");
+        assert!(snapshot.as_array().unwrap().contains(&json!("pending")), "{snapshot}");
+        assert!(!snapshot.as_array().unwrap().contains(&json!("quarantined")), "{snapshot}");
+        let event = required("SnapshotEvent");
+        assert!(!event.as_array().unwrap().contains(&json!("desired")), "{event}");
+    }
+
+    #[test]
+    fn the_document_is_small() {
+        assert!(DOCUMENT.len() < 64 * 1024, "{} bytes", DOCUMENT.len());
+    }
+}

@@ -196,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_is_of_the_resource_that_its_path_names() {
+        let mut ids = Vec::new();
+        for operation in operations::OPERATIONS {
+            let path = operation.path.replace("{module}", "m");
+            let resource = Resource::parse(&path).unwrap_or_else(|| panic!("{path} is nothing"));
+            assert_eq!(resource.path(), operation.path);
+            assert!(resource.takes(&Method::from_bytes(operation.method.as_bytes()).unwrap()));
+            assert!(!operation.about.is_empty() && !operation.answers.is_empty(), "{path}");
+            assert!(!ids.contains(&operation.id), "{} stands twice", operation.id);
+            ids.push(operation.id);
+        }
+    }
+
+    #[test]
     fn each_resource_takes_its_own_methods() {
         let takes = |path: &str, method: Method| Resource::parse(path).unwrap().takes(&method);
         assert!(takes("/v1/modules", Method::GET));
