@@ -69,6 +69,16 @@ fn requests_to_the_local_api() {
 }
 
 #[test]
+fn connections_to_the_local_api() {
+    replay("local-api-connection");
+}
+
+#[test]
+fn bodies_of_requests_to_the_local_api() {
+    replay("local-api-bodies");
+}
+
+#[test]
 fn every_folder_of_inputs_is_a_targets() {
     let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
     for entry in std::fs::read_dir(corpus()).unwrap() {

@@ -3,6 +3,8 @@
 //! gives each the inputs that are kept in tests/fuzz/corpus.
 #![expect(clippy::panic, reason = "a broken rule is a finding, and a fuzzer finds by panics")]
 
+mod local_api;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use modtwin_wire::Inbound;
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("emulator-packets", iothub_emulator::fuzzing::packets),
     ("emulator-names", iothub_emulator::fuzzing::names),
     ("emulator-twins", iothub_emulator::fuzzing::twins),
@@ -28,6 +30,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("state", state),
     ("config", config),
     ("local-api", local_api),
+    ("local-api-connection", local_api::connection),
+    ("local-api-bodies", local_api::bodies),
 ];
 
 /// Finds a target by its name.

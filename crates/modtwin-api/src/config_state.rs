@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::hub::words;
 
 /// Which config is in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigState {
     /// `sha256:` and the SHA-256 of its files, one after the other in the order of `files`.
     pub digest: String,
@@ -28,7 +29,7 @@ pub struct ConfigState {
 }
 
 /// A config that is not in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedConfig {
     /// Its digest; none where a file can't be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +53,7 @@ words! {
 }
 
 /// A config on trial: unless its file is put in place in time, the one before returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigTrial {
     /// When the one before returns.
     pub until: Timestamp,

@@ -1,23 +1,25 @@
 //! The events of a watch, one JSON object a line.
 
+use schemars::JsonSchema;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Document, HubStatus, Revision};
 
 /// One line of `GET /v1/modules/{m}/watch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
-    /// What is known when the stream begins; always the first line.
+    /// What is known when the stream begins: always the first line, and again where a reload lets
+    /// the peer see another part of the twin.
     Snapshot(SnapshotEvent),
     /// Desired has changed within the watched paths.
     Desired(DesiredEvent),
     /// The module stands otherwise with its hub.
     Hub(HubEvent),
-    /// Nothing but a sign of life, every [`HEARTBEAT`](crate::limits::HEARTBEAT).
+    /// Nothing but a sign of life, every 30 s.
     Heartbeat,
-    /// The module was taken out of the config; the last line.
+    /// The module was taken out of the config, or is no more for this peer; the last line.
     Removed {
         /// The module's id.
         module: String,
@@ -46,7 +48,7 @@ impl Event {
 }
 
 /// What is known of a module when a watch begins.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct SnapshotEvent {
     /// The module's id.
     pub module: String,
@@ -56,14 +58,14 @@ pub struct SnapshotEvent {
     pub version: Option<u64>,
     /// Desired, restricted to the watched paths; null before the first sync ever, left out where
     /// `unchanged`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired: Option<Document>,
     /// How the module stands with its hub.
     pub hub: HubStatus,
     /// Whether the hub can't be reached, so that desired may be out of date.
     pub stale: bool,
     /// Whether the client's `since` is current; left out where false.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_false")]
     pub unchanged: bool,
 }
 
@@ -94,7 +96,7 @@ impl Serialize for SnapshotEvent {
 }
 
 /// A change of desired.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DesiredEvent {
     /// The module's id.
     pub module: String,
@@ -121,7 +123,7 @@ impl DesiredEvent {
 }
 
 /// A change of how a module stands with its hub.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HubEvent {
     /// The module's id.
     pub module: String,

@@ -1,9 +1,10 @@
 //! Whether the daemon does its work, for container health checks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer of `GET /v1/health`: with 200 where healthy, with 503 where not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// Whether the daemon does its work, whatever the hub does.
     pub healthy: bool,

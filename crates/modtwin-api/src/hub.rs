@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -32,6 +33,18 @@ macro_rules! words {
                     $(Self::$variant => $word,)*
                     Self::Unknown => "unknown",
                 }
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            /// The words of the contract; `unknown` is never said, only read.
+            fn json_schema(_generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let words: Vec<_> = Self::ALL.iter().map(|word| word.as_str()).collect();
+                schemars::json_schema!({ "type": "string", "enum": words })
             }
         }
 
@@ -93,7 +106,7 @@ words! {
 }
 
 /// State, reason and since when: the object that the contract calls HUB.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HubStatus {
     /// Where the session is.
     pub state: HubState,

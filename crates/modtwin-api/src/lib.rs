@@ -23,8 +23,9 @@ mod report;
 mod revision;
 mod status;
 mod timestamp;
+mod whole;
 
-pub use ack::AckRequest;
+pub use ack::{AckRequest, AckStored};
 pub use config_state::{ConfigState, ConfigTrial, RefusedConfig, RefusedReason};
 pub use event::{DesiredEvent, Event, HubEvent, SnapshotEvent};
 pub use health::Health;
@@ -34,7 +35,7 @@ pub use message::{MessageSent, MessageStored};
 pub use method::{Invocation, MethodEvent, MethodResponse};
 pub use module::{Applied, ModuleList, ModuleSummary, Snapshot};
 pub use problem::{MEDIA_TYPE_PROBLEM, Problem, ProblemKind};
-pub use reload::{ReloadOutcome, TrialRequest};
+pub use reload::{ReconnectAccepted, ReloadOutcome, TrialRequest};
 pub use report::{ReportAccepted, ReportStored};
 pub use revision::{Revision, RevisionError};
 pub use status::{

@@ -23,6 +23,19 @@ pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// document. Twice 512 KiB leaves room beyond both.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 
+/// How many JSON Pointers a request may name, as `path` or in `paths`; beyond it 400.
+pub const MAX_PATHS: usize = 64;
+
+/// The longest name of a handler that an acknowledgement may give, in bytes; beyond it 400.
+pub const MAX_HANDLER_BYTES: usize = 128;
+
+/// The longest description of an acknowledgement, in bytes: what a string in a twin may have (IoT
+/// Hub developer guide, "Understand and use device twins", section "Device twin size").
+pub const MAX_DESCRIPTION_BYTES: usize = 4096;
+
+/// What a JSON Pointer looks like (RFC 6901, section 3), as a regular expression.
+pub const POINTER_PATTERN: &str = "^(/([^~/]|~[01])*)*$";
+
 /// How often a watch sends a heartbeat.
 pub const HEARTBEAT: Duration = Duration::from_secs(30);
 
@@ -31,6 +44,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest `timeout` a request may ask for.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The longest trial of a config, in seconds.
+pub const MAX_CONFIRM_SECONDS: u64 = 3600;
 
 /// For how many seconds a level of the log is in force where the request says nothing.
 pub const DEFAULT_LOG_SECONDS: u64 = 600;

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::hub::words;
+use crate::limits::MAX_LOG_SECONDS;
+use crate::whole;
 
 words! {
     /// Which lines are logged: those of the level and the graver ones.
@@ -24,18 +27,22 @@ words! {
 }
 
 /// The body of `PUT /v1/log-level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLevelChange {
     /// The level.
     pub level: LogLevel,
-    /// For how many seconds, from 1 to [`MAX_LOG_SECONDS`](crate::limits::MAX_LOG_SECONDS);
-    /// [`DEFAULT_LOG_SECONDS`](crate::limits::DEFAULT_LOG_SECONDS) where it says nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For how many seconds, from 1 to 86,400; 600 where it says nothing.
+    #[serde(
+        default,
+        deserialize_with = "whole::read_or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(range(min = 1, max = MAX_LOG_SECONDS))]
     pub for_seconds: Option<u64>,
 }
 
 /// The answer of `GET` and `PUT /v1/log-level`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLevelStatus {
     /// The level in force.
     pub level: LogLevel,

@@ -2,6 +2,7 @@
 //!
 //! The payload is the body, as it is; `Content-Type` and `Content-Encoding` are the message's.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The header of a property, `name=value` in UTF-8; may be there several times.
@@ -14,14 +15,14 @@ pub const HEADER_MESSAGE_ID: &str = "modtwin-message-id";
 pub const HEADER_CORRELATION_ID: &str = "modtwin-correlation-id";
 
 /// The hub has confirmed the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSent {
     /// Always true.
     pub sent: bool,
 }
 
 /// The message survives power loss and will reach the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageStored {
     /// Always true.
     pub stored: bool,

@@ -1,16 +1,18 @@
 //! Direct methods: the lines of the stream of calls, and the answer to one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::whole;
+
 /// One line of `GET /v1/modules/{m}/methods`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum MethodEvent {
     /// A method is called.
     Invoke(Invocation),
-    /// Nothing but a sign of life; the first line, and then every
-    /// [`HEARTBEAT`](crate::limits::HEARTBEAT).
+    /// Nothing but a sign of life: the first line, and then every 30 s.
     Heartbeat,
     /// The module was taken out of the config; the last line.
     Removed {
@@ -39,7 +41,7 @@ impl MethodEvent {
 }
 
 /// A call that waits for its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Invocation {
     /// What to answer it by.
     pub id: String,
@@ -53,11 +55,13 @@ pub struct Invocation {
 }
 
 /// The body of `POST /v1/modules/{m}/methods/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MethodResponse {
     /// The status, for whoever called: 100 to 999.
+    #[serde(deserialize_with = "whole::read")]
+    #[schemars(range(min = 100, max = 999))]
     pub status: u16,
-    /// JSON for whoever called; null is nothing.
+    /// JSON for whoever called, at most 128 KiB; null is nothing.
     #[serde(default)]
     pub payload: Value,
 }

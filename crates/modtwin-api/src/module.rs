@@ -1,18 +1,19 @@
 //! Modules as lists and snapshots show them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, HubStatus, Quarantined, Revision, Timestamp};
 
 /// The answer of `GET /v1/modules`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleList {
     /// The modules that the peer may use, in the order of the config.
     pub modules: Vec<ModuleSummary>,
 }
 
 /// A module in a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleSummary {
     /// The module's id.
     pub module: String,
@@ -29,7 +30,7 @@ pub struct ModuleSummary {
 }
 
 /// The answer of `GET /v1/modules/{m}`: both sections of the twin at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// The module's id.
     pub module: String,
@@ -69,7 +70,7 @@ impl Snapshot {
 }
 
 /// What a handler said of a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     /// The handler's name.
     pub handler: String,

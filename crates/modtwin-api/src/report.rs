@@ -1,9 +1,10 @@
 //! The answers to a report.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The report survives power loss and will reach the hub: the answer with `wait=stored`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportStored {
     /// Always true.
     pub stored: bool,
@@ -12,7 +13,7 @@ pub struct ReportStored {
 }
 
 /// The hub has accepted the report: the answer with `wait=hub`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportAccepted {
     /// Always true.
     pub stored: bool,

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::words;
 use crate::{ConfigState, HubStatus, Timestamp};
 
 /// The answer of `GET /v1/status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The daemon's version.
     pub version: String,
@@ -40,7 +41,7 @@ pub struct Status {
 }
 
 /// How the state directory does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageStatus {
     /// Its path.
     pub directory: String,
@@ -58,7 +59,7 @@ pub struct StorageStatus {
 }
 
 /// Whether the wall clock can be right.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockStatus {
     /// Whether nothing speaks against it; while something does, no connection is attempted.
     pub trusted: bool,
@@ -68,7 +69,7 @@ pub struct ClockStatus {
 }
 
 /// How many operations (twin reads and reports) all modules together may send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BudgetStatus {
     /// How many a second, in the long run, as the config has it.
     pub operations_per_second: u32,
@@ -77,7 +78,7 @@ pub struct BudgetStatus {
 }
 
 /// A module, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModuleStatus {
     /// The module's id.
     pub module: String,
@@ -127,7 +128,7 @@ impl ModuleStatus {
 }
 
 /// How large the sections of a twin are, in bytes as the hub counts them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SizeStatus {
     /// Desired.
     pub desired: u64,
@@ -140,7 +141,7 @@ pub struct SizeStatus {
 }
 
 /// How much of the reported properties waits for the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PendingStatus {
     /// How many top-level keys.
     pub keys: u64,
@@ -149,7 +150,7 @@ pub struct PendingStatus {
 }
 
 /// The device-to-cloud messages that are not at the hub.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MessagesStatus {
     /// How many wait for the hub or for its confirmation; at most 1000.
     pub waiting: u64,
@@ -161,7 +162,7 @@ pub struct MessagesStatus {
 }
 
 /// A reported key that the hub refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quarantined {
     /// The top-level key.
     pub key: String,
@@ -172,7 +173,7 @@ pub struct Quarantined {
 }
 
 /// A handler and what it said last.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandlerStatus {
     /// The handler's name.
     pub name: String,
@@ -204,7 +205,7 @@ words! {
 }
 
 /// The credential of a module; never any of its secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CredentialStatus {
     /// What sort it is.
     pub kind: CredentialKind,

@@ -2,9 +2,9 @@
 #![expect(clippy::expect_used, reason = "helpers of tests may fail the test")]
 
 use modtwin_api::{
-    AckRequest, Event, Health, LogLevel, LogLevelChange, LogLevelStatus, MessageSent, MessageStored,
-    MethodEvent, MethodResponse, ModuleList, Problem, ProblemKind, ReloadOutcome, ReportAccepted,
-    ReportStored, Snapshot, Status, TrialRequest,
+    AckRequest, Event, Health, LogLevel, LogLevelChange, LogLevelStatus, MessageSent,
+    MessageStored, MethodEvent, MethodResponse, ModuleList, Problem, ProblemKind, ReloadOutcome,
+    ReportAccepted, ReportStored, Snapshot, Status, TrialRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -9,6 +9,7 @@ mod burst;
 mod crowd;
 mod disk;
 mod echo;
+mod fanout;
 mod handler;
 mod handlers;
 mod hub_events;
@@ -24,7 +25,7 @@ mod start;
 mod terminal;
 mod wall;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
@@ -67,6 +68,10 @@ enum Role {
     },
     /// Measure the emulator alone: connections held, notifications a second.
     Emulator(crowd::Arguments),
+    /// Measure many handlers on one daemon, a tenth of which never read.
+    Fanout(fanout::Arguments),
+    /// Hold and read streams of the daemon; the measurement starts these.
+    FanoutReaders,
     /// Hold the connections to the emulator; the measurement starts this.
     CrowdClient,
 }
@@ -83,8 +88,14 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.role {
-        Some(Role::EchoHandler { socket, module }) => return handle(&socket, &module),
+        Some(Role::EchoHandler { socket, module }) => {
+            return alone(handler::run(&socket, &module));
+        }
         Some(Role::CrowdClient) => return crowd::client::run(),
+        Some(Role::FanoutReaders) => return alone(fanout::readers::run()),
+        Some(Role::Fanout(arguments)) => {
+            return until_stopped(async { fanout::measure(&arguments).await });
+        }
         Some(Role::Emulator(arguments)) => {
             return until_stopped(async { crowd::measure(&arguments).await });
         }
@@ -133,10 +144,10 @@ async fn stop_signal() -> anyhow::Result<()> {
 }
 
 /// One thread is all that a handler needs.
-fn handle(socket: &Path, module: &str) -> anyhow::Result<()> {
+fn alone(handling: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(handler::run(socket, module))
+        .block_on(handling)
 }

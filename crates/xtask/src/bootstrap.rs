@@ -33,6 +33,14 @@ pub(crate) fn sdk_packages() -> anyhow::Result<()> {
     ensure(&Requirement::SDKS)
 }
 
+/// Makes sure that what schemathesis requires is there, in the same way.
+///
+/// # Errors
+/// As [`system_packages`].
+pub(crate) fn python_packages() -> anyhow::Result<()> {
+    ensure(&Requirement::PYTHON)
+}
+
 fn ensure(required: &[Requirement]) -> anyhow::Result<()> {
     let missing = missing(required);
     if missing.is_empty() {

@@ -14,6 +14,7 @@ mod official_clients;
 mod package;
 mod packages;
 mod released;
+mod schemathesis;
 mod simulation;
 mod steps;
 mod systemd_test;
@@ -61,6 +62,10 @@ enum Command {
     ///
     /// Installs the SDKs in the versions that tests/sdk pins, and Python's venv, Node and npm where they are missing.
     OfficialClients,
+    /// Judge the local API by its own OpenAPI document, with schemathesis.
+    ///
+    /// Installs schemathesis in the version that tests/schemathesis pins, and Python's venv where it is missing.
+    Schemathesis,
     /// Fuzz what reads bytes from outside: libFuzzer with coverage, on the stable tool-chain.
     ///
     /// Without a target every one takes its turn. Inputs that reach something new are collected
@@ -145,6 +150,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Test { quick } => test::run(&root, *quick),
         Command::Demo { keep, modules } => demo::run(&root, *keep, *modules),
         Command::OfficialClients => official_clients::run(&root),
+        Command::Schemathesis => schemathesis::run(&root),
         Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Package { profile } => package::run(&root, *profile),
         Command::SystemdTest { profile } => systemd_test::run(&root, *profile),

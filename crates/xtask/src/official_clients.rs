@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     bootstrap::system_packages()?;
     bootstrap::sdk_packages()?;
     let (sdks, installed) = (root.join("tests/sdk"), root.join("target/official-clients"));
-    install_python(&sdks.join("python"), &installed.join("python"))?;
+    install_python("the Python SDKs", &sdks.join("python"), &installed.join("python"))?;
     install_node(&sdks.join("node"), &installed.join("node"))?;
     print_limits(&sdks.join("README.md"))?;
     let mut stories = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -56,14 +56,18 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn install_python(sdk: &Path, folder: &Path) -> anyhow::Result<()> {
+/// Installs what `requirements.txt` in `from` pins into a virtual environment at `folder`.
+///
+/// # Errors
+/// There is no Python that can, or PyPI does not answer.
+pub(crate) fn install_python(what: &str, from: &Path, folder: &Path) -> anyhow::Result<()> {
     let python = bootstrap::python().context("no python3 can make a virtual environment")?;
-    let requirements = sdk.join("requirements.txt");
+    let requirements = from.join("requirements.txt");
     let stamp = Stamp::of(folder, &requirements, &version(python)?)?;
     if stamp.is_current() {
         return Ok(());
     }
-    terminal::line("installing the Python SDKs (once)");
+    terminal::line(&format!("installing {what} (once)"));
     remove(folder)?;
     finish(Command::new(python).args(["-m", "venv"]).arg(folder))?;
     let mut pip = Command::new(folder.join("bin/python"));
@@ -138,7 +142,7 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
         bail!("{shown} was killed after {} minutes", LONGEST_INSTALLATION.as_secs() / 60);
     }
     if !status.success() {
-        bail!("{shown} failed ({status}); the registries of the SDKs are PyPI and npm");
+        bail!("{shown} failed ({status}); the registries are PyPI and npm");
     }
     Ok(())
 }

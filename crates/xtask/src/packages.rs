@@ -14,7 +14,7 @@ pub(crate) enum Requirement {
     PkgConfig,
     /// OpenSSL's headers, for paho and for the openssl crate.
     OpensslHeaders,
-    /// Python that can make virtual environments, for the official SDKs.
+    /// Python that can make virtual environments, for the official SDKs and schemathesis.
     PythonVenv,
     /// Node with npm, for the official SDKs.
     Node,
@@ -30,6 +30,9 @@ impl Requirement {
     pub(crate) const TESTS: [Self; 1] = [Self::Faketime];
     /// What the official SDKs require besides.
     pub(crate) const SDKS: [Self; 2] = [Self::PythonVenv, Self::Node];
+
+    /// What schemathesis requires besides.
+    pub(crate) const PYTHON: [Self; 1] = [Self::PythonVenv];
 
     /// Says what is missing, in words.
     pub(crate) fn describe(self) -> &'static str {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::steps::{self, Step};
-use crate::{bootstrap, official_clients, terminal};
+use crate::{bootstrap, official_clients, schemathesis, terminal};
 
 const FORMAT: Step = Step {
     name: "formatting",
@@ -73,6 +73,13 @@ const OFFICIAL_CLIENTS: Step = Step {
     counts_tests: true,
 };
 
+const SCHEMATHESIS: Step = Step {
+    name: "schemathesis",
+    arguments: &["xtask", "schemathesis"],
+    environment: &[],
+    counts_tests: true,
+};
+
 /// Says why where this machine can't boot a systemd.
 const SYSTEMD: Step = Step {
     name: "systemd",
@@ -113,6 +120,10 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     if !quick && obstacle.is_none() {
         steps.push(OFFICIAL_CLIENTS);
     }
+    let no_schemathesis = if quick { None } else { schemathesis::obstacle(root) };
+    if !quick && no_schemathesis.is_none() {
+        steps.push(SCHEMATHESIS);
+    }
     let with_licences = bootstrap::has_cargo_deny();
     if with_licences {
         steps.push(LICENCES);
@@ -122,6 +133,9 @@ pub(crate) fn run(root: &Path, quick: bool) -> anyhow::Result<ExitCode> {
     terminal::line(&format!("cargo xtask test: {names}, each with the command that does it"));
     if let Some(obstacle) = obstacle {
         terminal::line(&format!("the official clients are left out: {obstacle}"));
+    }
+    if let Some(obstacle) = no_schemathesis {
+        terminal::line(&format!("schemathesis is left out: {obstacle}"));
     }
     if !with_licences {
         terminal::line(

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use modtwin_api::{AckRequest, Problem, ProblemKind};
+use modtwin_api::limits::{MAX_DESCRIPTION_BYTES, MAX_HANDLER_BYTES};
+use modtwin_api::{AckRequest, AckStored, Problem, ProblemKind};
 use modtwin_core::document::Pointer;
 use modtwin_session::handle::{AckError, Acknowledgement};
 use modtwin_session::store::to_stored_ms;
@@ -24,16 +25,22 @@ pub(crate) async fn answer(
     module: &str,
     request: Request<Incoming>,
 ) -> Outcome {
+    require_some(caller, module).await?;
+    require_json(request.headers())?;
+    let body = body::read(caller, request.into_body()).await?;
+    // What counts are the rights once all of it is here: a body may take its time.
     let (registry, grants) = caller.grants().await?;
     let (entry, access) = grants.module(&registry, module)?;
-    if access.watch().is_empty() {
-        return Err(access.lacks("watch", ""));
-    }
-    require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let acknowledgement = acknowledgement(body::json(&bytes)?, access, entry)?;
+    let acknowledgement = acknowledgement(body::json(&body)?, access, entry)?;
     entry.handle.acknowledge(acknowledgement).await.map_err(|failure| refusal(&failure))?;
-    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "stored": true })))
+    Ok(json(StatusCode::ACCEPTED, &AckStored { stored: true }))
+}
+
+/// Refuses, before a byte of the body is read, whoever may watch nothing.
+async fn require_some(caller: &Caller, module: &str) -> Result<(), Refusal> {
+    let (registry, grants) = caller.grants().await?;
+    let (_entry, access) = grants.module(&registry, module)?;
+    if access.watch().is_empty() { Err(access.lacks("watch", "")) } else { Ok(()) }
 }
 
 fn acknowledgement(
@@ -48,10 +55,11 @@ fn acknowledgement(
             format!("expected 200 to 299 (applied) or 400 to 599 (refused), found {status}"),
         ));
     }
-    require_length("handler", request.handler.as_deref(), LONGEST_NAME)?;
-    require_length("description", request.description.as_deref(), LONGEST_DESCRIPTION)?;
+    require_length("handler", request.handler.as_deref(), MAX_HANDLER_BYTES)?;
+    require_length("description", request.description.as_deref(), MAX_DESCRIPTION_BYTES)?;
     let handler = handler(request.handler, access)?;
     let access = access.named(Some(&handler))?;
+    query::require_few("paths", request.paths.len())?;
     let paths = request.paths.iter().map(|path| query::pointer("paths", path));
     let paths = paths.collect::<Result<Vec<_>, _>>()?;
     if let Some(pointer) = access.watch().first_uncovered(&paths) {
@@ -130,8 +138,3 @@ fn refusal(failure: &AckError) -> Refusal {
 
 /// The name of an administrator that gives none.
 const ADMINISTRATOR: &str = "admin";
-/// The longest name of a handler, in bytes.
-const LONGEST_NAME: usize = 128;
-/// The longest description, in bytes: what a string in a twin may have (IoT Hub developer guide,
-/// "Understand and use device twins", section "Device twin size").
-const LONGEST_DESCRIPTION: usize = 4096;

@@ -35,10 +35,10 @@ impl Refusal {
     }
 
     /// A method that the resource does not take (RFC 9110, section 15.5.6: with `Allow`).
-    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allowed: &str) -> Self {
         let problem =
             Problem::new(ProblemKind::MethodNotAllowed, format!("expected one of {allowed}"));
-        let header = Some((ALLOW, HeaderValue::from_static(allowed)));
+        let header = HeaderValue::from_str(allowed).ok().map(|allowed| (ALLOW, allowed));
         Self { problem: Box::new(problem), header }
     }
 
@@ -46,6 +46,12 @@ impl Refusal {
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
         Self::from(Problem::new(ProblemKind::Overloaded, detail).with_status(status)).retry_later()
+    }
+
+    /// More than the peer may have: see `limit`.
+    pub(crate) fn overloaded(detail: impl Into<String>, limit: u64) -> Self {
+        let problem = Problem::new(ProblemKind::Overloaded, detail).with_limit(limit);
+        Self::from(problem).retry_later()
     }
 
     /// Adds `Retry-After`.
@@ -81,7 +87,12 @@ impl From<Problem> for Refusal {
 
 /// `value` as an answer of that status.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let mut response = Response::new(full(encode(value)));
+    json_of(status, encode(value))
+}
+
+/// `text`, which is JSON, as an answer of that status.
+pub(crate) fn json_of(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(text));
     *response.status_mut() = status;
     set_type(&mut response, "application/json");
     response
@@ -109,8 +120,13 @@ pub(crate) fn empty(status: StatusCode) -> Response<Body> {
 /// An answer that is one JSON object a line, for as long as `body` goes on.
 pub(crate) fn stream(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    set_type(&mut response, "application/x-ndjson");
+    set_type(&mut response, NDJSON);
     response
+}
+
+/// Says whether an answer is a stream, whose end nobody knows.
+pub(crate) fn is_stream(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|found| found == NDJSON)
 }
 
 /// `value` as JSON. The types of the API have string keys only and no failing serialiser, so that
@@ -119,8 +135,8 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn full(bytes: Vec<u8>) -> Body {
-    Full::new(Bytes::from(bytes)).boxed_unsync()
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed_unsync()
 }
 
 fn set_type(response: &mut Response<Body>, media_type: &'static str) {
@@ -129,5 +145,7 @@ fn set_type(response: &mut Response<Body>, media_type: &'static str) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
+/// The media type of streams.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// How long an overloaded daemon asks a peer to stay away, in seconds.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";

@@ -1,6 +1,6 @@
 //! Reading a request's body: bounded in size and in time.
 
-use std::time::Duration;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -10,14 +10,32 @@ use modtwin_api::{Problem, ProblemKind};
 use serde::de::DeserializeOwned;
 
 use super::answer::Refusal;
+use super::connection::Caller;
+use super::limits::Room;
+
+/// A body that has come; takes its room until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Received {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl Deref for Received {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
 
 /// Reads `body` whole.
 ///
-/// What is beyond the limit is read and thrown away up to [`MOST_DISCARDED`], because a peer that
+/// What is beyond a limit is read and thrown away up to [`MOST_DISCARDED`], because a peer that
 /// still writes when we close would see a broken pipe in place of the answer.
-pub(crate) async fn read(body: Incoming, timeout: Duration) -> Result<Bytes, Refusal> {
-    tokio::time::timeout(timeout, collect(body)).await.map_err(|_elapsed| {
-        Refusal::invalid("body", format!("the body did not arrive within {} s", timeout.as_secs()))
+pub(crate) async fn read(caller: &Caller, body: Incoming) -> Result<Received, Refusal> {
+    let limit = caller.shared.limits.body_timeout;
+    tokio::time::timeout(limit, collect(caller, body)).await.map_err(|_elapsed| {
+        Refusal::invalid("body", format!("the body did not arrive within {} s", limit.as_secs()))
     })?
 }
 
@@ -30,12 +48,15 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     })
 }
 
-async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
+async fn collect(caller: &Caller, mut body: Incoming) -> Result<Received, Refusal> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > MOST_DISCARDED {
         return Err(too_large());
     }
+    let (accounts, limits) = (caller.accounts(), &caller.shared.limits);
+    let mut room = caller.shared.ledger.room(&accounts);
     let mut collected = Vec::new();
+    let mut refused = None;
     let mut total = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|failure| {
@@ -43,16 +64,26 @@ async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
         })?;
         let Some(data) = frame.data_ref() else { continue };
         total = total.saturating_add(data.len());
+        caller.shared.ledger.charge(&accounts, limits, data.len());
         if total > MOST_DISCARDED {
             break;
         }
         if total > MAX_BODY_BYTES {
-            collected = Vec::new();
-        } else {
+            refused = Some(too_large());
+        } else if refused.is_none() {
+            refused = room.grow(data.len(), limits).err();
+        }
+        if refused.is_none() {
             collected.extend_from_slice(data);
+        } else {
+            collected = Vec::new();
+            room.clear();
         }
     }
-    if total > MAX_BODY_BYTES { Err(too_large()) } else { Ok(Bytes::from(collected)) }
+    match refused {
+        None => Ok(Received { bytes: Bytes::from(collected), _room: room }),
+        Some(refusal) => Err(refusal),
+    }
 }
 
 fn too_large() -> Refusal {

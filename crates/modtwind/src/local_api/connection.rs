@@ -23,10 +23,11 @@ use modtwin_session::log_limit::LogLimit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error};
 
-use super::answer::{Body, Refusal};
+use super::answer::{Body, Refusal, is_stream};
+use super::limits::Account;
 use super::peer::Peer;
 use super::registry::{AdminCommand, Registry};
 use super::rights::{Grants, SystemNames};
@@ -65,6 +66,16 @@ impl Caller {
     ) -> Self {
         let _open = Arc::clone(&shared.connections);
         Self { shared, stopping, gate, peer: Arc::new(peer), _open, known: Mutex::new(None) }
+    }
+
+    /// Takes one more request, or says that its peer asks too much.
+    fn admit(&self) -> Result<(), Refusal> {
+        self.shared.ledger.admit(&self.accounts(), &self.shared.limits)
+    }
+
+    /// Whom the limits hold to account for what it asks.
+    pub(crate) fn accounts(&self) -> Vec<Account> {
+        self.peer.accounts(&self.shared.registry.borrow())
     }
 
     /// What is served now, and what of it the peer may use.
@@ -138,7 +149,8 @@ pub(crate) async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let gate = Arc::new(Gate::default());
-    let header_timeout = shared.limits.header_timeout;
+    let (header_timeout, answer_timeout) =
+        (shared.limits.header_timeout, shared.limits.answer_timeout);
     let caller = Arc::new(Caller::new(shared, peer, stopping.clone(), Arc::clone(&gate)));
     let service = {
         let caller = Arc::clone(&caller);
@@ -148,7 +160,7 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(Transport::new(stream, gate), service);
+        .serve_connection(Transport::new(stream, gate, answer_timeout), service);
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         biased;
@@ -209,11 +221,22 @@ async fn answer(
     caller: Arc<Caller>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
-    let outcome = without_panic(router::answer(caller, request)).await;
-    Ok(outcome.unwrap_or_else(|panic| Err(internal(&panic))).unwrap_or_else(|refusal| {
-        debug!(problem = %refusal.problem(), "a request was refused");
-        refusal.into_response()
-    }))
+    let gate = Arc::clone(&caller.gate);
+    let outcome = match caller.admit() {
+        Ok(()) => without_panic(router::answer(caller, request)).await,
+        Err(refusal) => {
+            // Whoever asks too fast is answered slowly, so that refusing costs little.
+            sleep(REFUSAL_DELAY).await;
+            Ok(Err(refusal))
+        }
+    };
+    let response =
+        outcome.unwrap_or_else(|panic| Err(internal(&panic))).unwrap_or_else(|refusal| {
+            debug!(problem = %refusal.problem(), "a request was refused");
+            refusal.into_response()
+        });
+    gate.begin(is_stream(&response));
+    Ok(response)
 }
 
 /// Awaits `future`; the error is what a panic in it said.
@@ -242,6 +265,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 const GRANTS_LAST: Duration = Duration::from_secs(5);
 /// How long looking up names may take.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the refusal of a request takes that comes too fast.
+const REFUSAL_DELAY: Duration = Duration::from_millis(50);
 /// How long a peer that is turned away is heard out.
 const HEAR_OUT: Duration = Duration::from_secs(1);
 /// How many threads look up names at once.

@@ -20,8 +20,8 @@ pub(crate) async fn answer(caller: &Arc<Caller>, request: Request<Incoming>) -> 
     grants.require_administrator()?;
     let change = if request.method() == Method::PUT {
         require_json(request.headers())?;
-        let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-        Some(checked(body::json(&bytes)?)?)
+        let body = body::read(caller, request.into_body()).await?;
+        Some(checked(body::json(&body)?)?)
     } else {
         None
     };

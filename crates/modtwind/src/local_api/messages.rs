@@ -9,6 +9,7 @@ use hyper::{Request, StatusCode};
 use modtwin_api::message::{HEADER_CORRELATION_ID, HEADER_MESSAGE_ID, HEADER_PROPERTY};
 use modtwin_api::{MessageSent, MessageStored, Problem, ProblemKind};
 use modtwin_core::deliveries::Full;
+use modtwin_session::handle::ModuleHandle;
 use modtwin_session::messages::{
     DeviceMessage, MAX_MESSAGE_BYTES, MessageError, SendError, Settled, Until,
 };
@@ -26,25 +27,34 @@ pub(crate) async fn answer(
     query: &Query,
     request: Request<Incoming>,
 ) -> Outcome {
+    require_right(caller, module).await?;
+    let wait = query.message_wait()?;
+    let limit = query.timeout()?;
+    let mut message = without_payload(request.headers())?;
+    let body = body::read(caller, request.into_body()).await?;
+    message.payload = body.to_vec();
+    drop(body);
+    // What counts are the rights once all of it is here: a body may take its time.
+    let handle = require_right(caller, module).await?;
+    let until = match wait {
+        Wait::Stored => Until::Stored,
+        Wait::Hub => Until::Sent(limit),
+    };
+    let sent = timeout(limit.saturating_add(GRACE), handle.send(message, until)).await;
+    match sent.map_err(|_elapsed| unknown())?.map_err(|failure| refusal(&failure))? {
+        Settled::Sent => Ok(json(StatusCode::OK, &MessageSent { sent: true })),
+        Settled::Stored => Ok(json(StatusCode::ACCEPTED, &MessageStored { stored: true })),
+    }
+}
+
+/// The module, where the peer may send messages for it.
+async fn require_right(caller: &Caller, module: &str) -> Result<ModuleHandle, Refusal> {
     let (registry, grants) = caller.grants().await?;
     let (entry, access) = grants.module(&registry, module)?;
     if access.report().is_empty() {
         return Err(access.may_not_send());
     }
-    let wait = query.message_wait()?;
-    let limit = query.timeout()?;
-    let mut message = without_payload(request.headers())?;
-    let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    message.payload = bytes.to_vec();
-    let until = match wait {
-        Wait::Stored => Until::Stored,
-        Wait::Hub => Until::Sent(limit),
-    };
-    let sent = timeout(limit.saturating_add(GRACE), entry.handle.send(message, until)).await;
-    match sent.map_err(|_elapsed| unknown())?.map_err(|failure| refusal(&failure))? {
-        Settled::Sent => Ok(json(StatusCode::OK, &MessageSent { sent: true })),
-        Settled::Stored => Ok(json(StatusCode::ACCEPTED, &MessageStored { stored: true })),
-    }
+    Ok(entry.handle.clone())
 }
 
 /// What the headers say of the message.

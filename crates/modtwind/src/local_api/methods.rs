@@ -158,15 +158,15 @@ pub(crate) async fn answer(
     (module, id): (&str, &str),
     request: Request<Incoming>,
 ) -> Outcome {
+    require_some(caller, module).await?;
+    require_json(request.headers())?;
+    let body = body::read(caller, request.into_body()).await?;
+    // What counts are the rights once all of it is here: a body may take its time.
     let (registry, grants) = caller.grants().await?;
     let (entry, access) = grants.module(&registry, module)?;
     let allowed = access.methods();
-    if allowed.as_ref().is_some_and(BTreeSet::is_empty) {
-        return Err(access.may_not_answer(None));
-    }
-    require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let MethodResponse { status, payload } = body::json(&bytes)?;
+    let MethodResponse { status, payload } = body::json(&body)?;
+    drop(body);
     if !MethodResponse::is_status(status) {
         let detail = format!("expected 100 to 999, found {status}");
         return Err(Refusal::invalid("status", detail));
@@ -184,6 +184,14 @@ pub(crate) async fn answer(
         Err(AnswerError::NotAllowed(name)) => Err(access.may_not_answer(Some(&name))),
         Err(failure) => Err(not_answered(&failure)),
     }
+}
+
+/// Refuses, before a byte of the body is read, whoever may answer nothing.
+async fn require_some(caller: &Caller, module: &str) -> Result<(), Refusal> {
+    let (registry, grants) = caller.grants().await?;
+    let (_entry, access) = grants.module(&registry, module)?;
+    let may_none = access.methods().is_some_and(|allowed| allowed.is_empty());
+    if may_none { Err(access.may_not_answer(None)) } else { Ok(()) }
 }
 
 fn too_large(found: usize) -> Refusal {

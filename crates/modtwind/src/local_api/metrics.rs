@@ -24,7 +24,7 @@ use super::server::Shared;
 use super::{registry, status};
 
 /// The media type of the text (OpenMetrics 1.0, section "Content type").
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The label of reconnects that the daemon itself wanted.
 const PLANNED: &str = "planned";

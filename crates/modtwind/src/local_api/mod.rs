@@ -14,12 +14,15 @@ mod control_groups;
 mod conversion;
 #[doc(hidden)]
 pub mod fuzzing;
+mod limits;
 mod lines;
 mod listing;
 mod log_level;
 mod messages;
 mod methods;
 mod metrics;
+mod openapi;
+mod operations;
 mod peer;
 mod query;
 mod registry;
@@ -39,5 +42,6 @@ mod watch;
 
 pub use crate::config_state::{ConfigState, InForce, OnTrial, Refused};
 pub(crate) use conversion::hub_status;
+pub use limits::{BURST, Limits, Rate};
 pub use registry::{AdminCommand, Entry, Facts, Registry, ReloadRefusal, ReloadReply, Shared};
-pub use server::{Limits, LocalApi};
+pub use server::LocalApi;

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use tokio::net::UnixStream;
 
+use super::limits::Account;
 use super::registry::Registry;
 use super::unit::PinnedProcess;
 
@@ -17,6 +18,8 @@ pub(crate) struct Peer {
     uid: u32,
     gid: u32,
     groups: Vec<u32>,
+    /// Its process id; none where the kernel can't say, as of a process outside our name space.
+    pid: Option<i32>,
     process: Option<PinnedProcess>,
 }
 
@@ -26,18 +29,31 @@ impl Peer {
     pub(crate) fn of(stream: &UnixStream, pin: bool) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
         let uid = credentials.uid();
-        let pid = credentials.pid().filter(|_| pin);
+        let pid = credentials.pid().filter(|pid| *pid > 0);
+        let pinned = pid.filter(|_| pin).and_then(|pid| PinnedProcess::of(stream, pid, uid));
         Ok(Self {
             uid,
             gid: credentials.gid(),
             groups: supplementary_groups(stream.as_fd())?,
-            process: pid.and_then(|pid| PinnedProcess::of(stream, pid, uid)),
+            pid,
+            process: pinned,
         })
     }
 
     /// The user it ran as when it connected.
     pub(crate) fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// The process as limits know it.
+    pub(crate) fn process_account(&self) -> Option<Account> {
+        self.pid.map(|pid| Account::Process { uid: self.uid, pid })
+    }
+
+    /// Whom the limits hold to account for what it asks.
+    pub(crate) fn accounts(&self, registry: &Registry) -> Vec<Account> {
+        let user = (!self.is_administrator(registry)).then_some(Account::User(self.uid));
+        self.process_account().into_iter().chain(user).collect()
     }
 
     /// Says whether it is in that group.
@@ -64,7 +80,7 @@ impl Peer {
 
     #[cfg(test)]
     pub(crate) fn scripted(uid: u32, gid: u32, groups: &[u32]) -> Self {
-        Self { uid, gid, groups: groups.to_vec(), process: None }
+        Self { uid, gid, groups: groups.to_vec(), pid: None, process: None }
     }
 }
 

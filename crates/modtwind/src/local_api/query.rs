@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use modtwin_api::Revision;
-use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
+use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_PATHS, MAX_TIMEOUT};
+use modtwin_api::{Problem, ProblemKind, Revision};
 use modtwin_core::document::Pointer;
 use percent_encoding::percent_decode;
 
@@ -49,6 +49,7 @@ impl Query {
 
     /// The JSON Pointers of the repeatable `path`.
     pub(crate) fn paths(&self) -> Result<Vec<Pointer>, Refusal> {
+        require_few("path", self.all("path").count())?;
         self.all("path").map(|text| pointer("path", text)).collect()
     }
 
@@ -113,6 +114,16 @@ pub(crate) fn pointer(field: &str, text: &str) -> Result<Pointer, Refusal> {
     Pointer::parse(text).map_err(|failure| Refusal::invalid(field, failure.to_string()))
 }
 
+/// Refuses more than [`MAX_PATHS`] pointers in `field`.
+pub(crate) fn require_few(field: &str, found: usize) -> Result<(), Refusal> {
+    if found <= MAX_PATHS {
+        return Ok(());
+    }
+    let detail = format!("expected at most {MAX_PATHS} JSON Pointers, found {found}");
+    let problem = Problem::new(ProblemKind::InvalidRequest, detail).with_field(field);
+    Err(problem.with_limit(u64::try_from(MAX_PATHS).unwrap_or(u64::MAX)).into())
+}
+
 fn decode(text: &str) -> Result<String, Refusal> {
     let spaced: Cow<'_, [u8]> = if text.contains('+') {
         Cow::Owned(text.replace('+', " ").into_bytes())
@@ -169,6 +180,12 @@ mod tests {
         for bad in ["path=a", "path=/~2"] {
             assert_eq!(field(query(bad).paths()), "path", "{bad}");
         }
+    }
+
+    #[test]
+    fn more_paths_than_the_limit_are_refused() {
+        assert_eq!(query(&"path=/a&".repeat(MAX_PATHS)).paths().unwrap().len(), MAX_PATHS);
+        assert_eq!(field(query(&"path=/a&".repeat(MAX_PATHS + 1)).paths()), "path");
     }
 
     #[test]

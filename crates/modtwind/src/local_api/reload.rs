@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
-use modtwin_api::limits::MAX_TIMEOUT;
+use modtwin_api::limits::MAX_CONFIRM_SECONDS;
 use modtwin_api::{Problem, ProblemKind, TrialRequest};
 use serde::Deserialize;
-use tokio::sync::oneshot;
 
 use super::answer::{Outcome, Refusal, json};
 use super::body;
-use super::connection::{Caller, internal};
+use super::connection::Caller;
 use super::registry::{AdminCommand, ReloadRefusal};
 
 #[derive(Debug, Deserialize)]
@@ -22,26 +21,23 @@ struct Body {
 
 /// Hands the request to the supervisor and answers what that came to.
 pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outcome {
+    let (_registry, grants) = caller.grants().await?;
+    grants.require_administrator()?;
+    let body = body::read(caller, request.into_body()).await?;
+    let trial = if body.is_empty() { None } else { trial(body::json(&body)?)? };
+    drop(body);
+    // What counts are the rights once all of it is here: a body may take its time.
     let (registry, grants) = caller.grants().await?;
     grants.require_administrator()?;
-    let body = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let trial = if body.is_empty() { None } else { trial(body::json(&body)?)? };
-    let (reply, outcome) = oneshot::channel();
-    let command = match trial {
-        None => AdminCommand::Reload { reply },
+    let outcome = match trial {
+        None => caller.command(|reply| AdminCommand::Reload { reply }).await?,
         Some(TrialRequest { candidate, confirm_seconds }) => {
             caller.require_config_owner(&registry)?;
-            AdminCommand::Try { candidate, limit: limit(confirm_seconds)?, reply }
+            let limit = limit(confirm_seconds)?;
+            caller.command(|reply| AdminCommand::Try { candidate, limit, reply }).await?
         }
     };
-    let stopping = || Refusal::unavailable("the daemon is stopping; try again once it is back");
-    caller.shared.admin.send(command).await.map_err(|_closed| stopping())?;
-    match outcome.await {
-        Ok(Ok(outcome)) => Ok(json(StatusCode::OK, &outcome)),
-        Ok(Err(refusal)) => Err(refused(refusal)),
-        Err(_dropped) if *caller.stopping.borrow() => Err(stopping()),
-        Err(dropped) => Err(internal(&dropped)),
-    }
+    outcome.map(|outcome| json(StatusCode::OK, &outcome)).map_err(refused)
 }
 
 /// What the body asks for; an object without its members asks for an ordinary reload.
@@ -57,11 +53,10 @@ fn trial(body: Body) -> Result<Option<TrialRequest>, Refusal> {
 }
 
 fn limit(seconds: u64) -> Result<Duration, Refusal> {
-    let longest = MAX_TIMEOUT.as_secs();
-    if (1..=longest).contains(&seconds) {
+    if (1..=MAX_CONFIRM_SECONDS).contains(&seconds) {
         return Ok(Duration::from_secs(seconds));
     }
-    let expected = format!("expected 1 to {longest} seconds, found {seconds}");
+    let expected = format!("expected 1 to {MAX_CONFIRM_SECONDS} seconds, found {seconds}");
     Err(Refusal::invalid("confirm_seconds", expected))
 }
 

@@ -24,21 +24,28 @@ pub(crate) async fn answer(
     query: &Query,
     request: Request<Incoming>,
 ) -> Outcome {
-    let (registry, grants) = caller.grants().await?;
-    let (entry, access) = grants.module(&registry, module)?;
-    if access.report().is_empty() {
-        return Err(access.lacks("report", ""));
-    }
+    require_some(caller, module).await?;
     let wait = query.wait()?;
     let limit = query.timeout()?;
     require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), caller.shared.limits.body_timeout).await?;
-    let patch = patch(body::json(&bytes)?)?;
+    let body = body::read(caller, request.into_body()).await?;
+    // What counts are the rights once all of it is here: a body may take its time.
+    let (registry, grants) = caller.grants().await?;
+    let (entry, access) = grants.module(&registry, module)?;
+    let patch = patch(body::json(&body)?)?;
     require_cover(access, &patch)?;
     let deadline = Instant::now() + limit;
     let report = timeout_at(deadline, entry.handle.report(patch)).await;
     let ticket = report.map_err(|_elapsed| not_stored())?.map_err(|e| refusal(&e))?;
+    drop(body);
     settle(ticket, wait, deadline).await
+}
+
+/// Refuses, before a byte of the body is read, whoever may report nothing.
+async fn require_some(caller: &Caller, module: &str) -> Result<(), Refusal> {
+    let (registry, grants) = caller.grants().await?;
+    let (_entry, access) = grants.module(&registry, module)?;
+    if access.report().is_empty() { Err(access.lacks("report", "")) } else { Ok(()) }
 }
 
 async fn settle(ticket: ReportTicket, wait: Wait, deadline: Instant) -> Outcome {

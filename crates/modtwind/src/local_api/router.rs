@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
-use modtwin_api::ProblemKind;
+use modtwin_api::{ProblemKind, ReconnectAccepted};
 use percent_encoding::percent_decode_str;
 
 use super::answer::{Outcome, Refusal, json};
 use super::connection::Caller;
 use super::query::Query;
 use super::{
-    acks, listing, log_level, messages, methods, metrics, reload, reported, snapshot, status, watch,
+    acks, listing, log_level, messages, methods, metrics, openapi, operations, reload, reported,
+    snapshot, status, watch,
 };
 
 /// A resource of the contract.
@@ -31,6 +32,7 @@ pub(super) enum Resource {
     Reload,
     LogLevel,
     Health,
+    OpenApi,
     Metrics,
 }
 
@@ -55,6 +57,7 @@ impl Resource {
                 "reload" => Some(Self::Reload),
                 "log-level" => Some(Self::LogLevel),
                 "health" => Some(Self::Health),
+                "openapi.json" => Some(Self::OpenApi),
                 _ => None,
             };
         };
@@ -80,25 +83,29 @@ impl Resource {
         }
     }
 
-    /// The methods it takes, as `Allow` lists them.
-    fn allowed(&self) -> &'static str {
+    /// Its path as [`operations`] has it.
+    fn path(&self) -> &'static str {
         match self {
-            Self::Modules | Self::Module(_) | Self::Status | Self::Health | Self::Metrics => {
-                "GET, HEAD"
-            }
-            Self::LogLevel => "GET, HEAD, PUT",
-            Self::Watch(_) | Self::Methods(_) => "GET",
-            Self::Reported(_) => "PATCH",
-            Self::Acks(_)
-            | Self::Messages(_)
-            | Self::Method(..)
-            | Self::Reconnect(_)
-            | Self::Reload => "POST",
+            Self::Modules => "/v1/modules",
+            Self::Module(_) => "/v1/modules/{module}",
+            Self::Watch(_) => "/v1/modules/{module}/watch",
+            Self::Reported(_) => "/v1/modules/{module}/reported",
+            Self::Acks(_) => "/v1/modules/{module}/acks",
+            Self::Messages(_) => "/v1/modules/{module}/messages",
+            Self::Methods(_) => "/v1/modules/{module}/methods",
+            Self::Method(..) => "/v1/modules/{module}/methods/{call}",
+            Self::Reconnect(_) => "/v1/modules/{module}/reconnect",
+            Self::Status => "/v1/status",
+            Self::Reload => "/v1/reload",
+            Self::LogLevel => "/v1/log-level",
+            Self::Health => "/v1/health",
+            Self::OpenApi => "/v1/openapi.json",
+            Self::Metrics => "/metrics",
         }
     }
 
     fn takes(&self, method: &Method) -> bool {
-        self.allowed().split(", ").any(|allowed| allowed == method.as_str())
+        operations::allowed(self.path()).contains(&method.as_str())
     }
 }
 
@@ -112,11 +119,12 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         )
     })?;
     if !resource.takes(request.method()) {
-        return Err(Refusal::method_not_allowed(resource.allowed()));
+        return Err(Refusal::method_not_allowed(&operations::allowed(resource.path()).join(", ")));
     }
     let query = Query::parse(request.uri().query())?;
     match resource {
         Resource::Health => Ok(status::health(&caller)),
+        Resource::OpenApi => Ok(openapi::answer()),
         Resource::Modules => listing::answer(&caller).await,
         Resource::Status => status::answer(&caller).await,
         Resource::Metrics => metrics::answer(&caller).await,
@@ -138,7 +146,7 @@ async fn reconnect(caller: &Caller, module: &str) -> Outcome {
     grants.require_administrator()?;
     let (entry, _access) = grants.module(&registry, module)?;
     entry.handle.reconnect().await;
-    Ok(json(StatusCode::ACCEPTED, &serde_json::json!({ "reconnecting": true })))
+    Ok(json(StatusCode::ACCEPTED, &ReconnectAccepted { reconnecting: true }))
 }
 
 #[cfg(test)]
@@ -167,6 +175,7 @@ mod tests {
         check("/v1/reload", Some(Resource::Reload));
         check("/v1/log-level", Some(Resource::LogLevel));
         check("/v1/health", Some(Resource::Health));
+        check("/v1/openapi.json", Some(Resource::OpenApi));
         check("/metrics", Some(Resource::Metrics));
         for unknown in [
             "",
@@ -188,6 +197,20 @@ mod tests {
             "v1/modules",
         ] {
             check(unknown, None);
+        }
+    }
+
+    #[test]
+    fn every_operation_is_of_the_resource_that_its_path_names() {
+        let mut ids = Vec::new();
+        for operation in operations::OPERATIONS {
+            let path = operation.path.replace("{module}", "m");
+            let resource = Resource::parse(&path).unwrap_or_else(|| panic!("{path} is nothing"));
+            assert_eq!(resource.path(), operation.path);
+            assert!(resource.takes(&Method::from_bytes(operation.method.as_bytes()).unwrap()));
+            assert!(!operation.about.is_empty() && !operation.answers.is_empty(), "{path}");
+            assert!(!ids.contains(&operation.id), "{} stands twice", operation.id);
+            ids.push(operation.id);
         }
     }
 

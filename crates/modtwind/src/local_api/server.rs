@@ -18,41 +18,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::connection;
+use super::limits::{Account, Ledger, Limits};
 use super::peer::Peer;
 use super::registry::{AdminCommand, Registry};
 use super::rights::registry_names_units;
 use super::watch::Watchers;
-
-/// What the local API grants its peers; the defaults are those of a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at once, over all peers; whoever may do everything has 32 more.
-    pub connections: usize,
-    /// Connections at once from one user; users who may do everything are not held to it.
-    pub connections_per_user: usize,
-    /// How long a peer may take over the header block of a request; also how long a connection
-    /// may be idle between two requests.
-    pub header_timeout: Duration,
-    /// How long a peer may take over the body of a request.
-    pub body_timeout: Duration,
-    /// The time between two heartbeats of a watch stream.
-    pub heartbeat: Duration,
-    /// How long requests in flight may go on once the daemon stops.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            connections_per_user: 768,
-            header_timeout: Duration::from_secs(30),
-            body_timeout: Duration::from_secs(30),
-            heartbeat: Duration::from_secs(30),
-            drain: Duration::from_secs(3),
-        }
-    }
-}
 
 /// The local API, ready to serve any number of listeners.
 #[derive(Debug, Clone)]
@@ -71,6 +41,25 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<()>,
     /// Has one more owner for each open stream.
     pub(crate) streams: Arc<()>,
+    pub(crate) ledger: Ledger,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        registry: watch::Receiver<Arc<Registry>>,
+        admin: mpsc::Sender<AdminCommand>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            registry,
+            admin,
+            limits,
+            watchers: Watchers::default(),
+            ledger: Ledger::default(),
+            connections: Arc::default(),
+            streams: Arc::default(),
+        }
+    }
 }
 
 impl LocalApi {
@@ -91,15 +80,7 @@ impl LocalApi {
         admin: mpsc::Sender<AdminCommand>,
         limits: Limits,
     ) -> Self {
-        let shared = Shared {
-            registry,
-            admin,
-            limits,
-            watchers: Watchers::default(),
-            connections: Arc::default(),
-            streams: Arc::default(),
-        };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(Shared::new(registry, admin, limits)) }
     }
 
     /// Serves `listener` until `stop` resolves; then ends streams, gives requests in flight
@@ -127,12 +108,19 @@ impl LocalApi {
     }
 }
 
+/// Whose a connection is: a user's, and where the kernel tells it a process's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Owner {
+    uid: u32,
+    process: Option<Account>,
+}
+
 /// The connections of one listener.
 struct Acceptor {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
-    /// Whose task it is; refusals in progress have no user.
-    users: BTreeMap<Id, Option<u32>>,
+    /// Whose task it is; refusals in progress are nobody's.
+    open: BTreeMap<Id, Option<Owner>>,
     stopping: watch::Sender<bool>,
     log_limit: LogLimit,
 }
@@ -141,7 +129,7 @@ impl Acceptor {
     fn new(shared: Arc<Shared>) -> Self {
         let (stopping, _) = watch::channel(false);
         let log_limit = LogLimit::new();
-        Self { shared, tasks: JoinSet::new(), users: BTreeMap::new(), stopping, log_limit }
+        Self { shared, tasks: JoinSet::new(), open: BTreeMap::new(), stopping, log_limit }
     }
 
     fn handle_accepted(&mut self, stream: UnixStream) {
@@ -153,8 +141,8 @@ impl Acceptor {
                 return;
             }
         };
-        let user = peer.uid();
-        match self.exceeded(&peer) {
+        let owner = Owner { uid: peer.uid(), process: peer.process_account() };
+        match self.exceeded(&peer, owner) {
             None => {
                 // Best effort: with the usual size everything else works the same.
                 if let Err(failure) = setsockopt(&stream, SndBuf, &SEND_BUFFER) {
@@ -163,33 +151,40 @@ impl Acceptor {
                 let stopping = self.stopping.subscribe();
                 let task = connection::serve(Arc::clone(&self.shared), stream, peer, stopping);
                 let id = self.tasks.spawn(task).id();
-                self.users.insert(id, Some(user));
+                self.open.insert(id, Some(owner));
             }
             Some(limit) => {
-                debug!(user, limit, "too many connections");
+                debug!(?owner, limit, "too many connections");
                 if self.refusals() < REFUSALS_AT_ONCE {
                     let id = self.tasks.spawn(connection::refuse(stream, limit)).id();
-                    self.users.insert(id, None);
+                    self.open.insert(id, None);
                 }
             }
         }
     }
 
     /// The limit that one more connection of `peer` would exceed.
-    fn exceeded(&self, peer: &Peer) -> Option<usize> {
+    fn exceeded(&self, peer: &Peer, owner: Owner) -> Option<usize> {
         let limits = &self.shared.limits;
         let trusted = peer.is_administrator(&self.shared.registry.borrow());
         let reserved = if trusted { RESERVED } else { 0 };
-        let all = limits.connections.saturating_add(reserved);
-        if self.users.values().flatten().count() >= all {
-            return Some(all);
-        }
-        let own = self.users.values().filter(|user| **user == Some(peer.uid())).count();
-        (!trusted && own >= limits.connections_per_user).then_some(limits.connections_per_user)
+        let of_user = if trusted { usize::MAX } else { limits.connections_per_user };
+        let of_process = owner.process.map_or(usize::MAX, |_| limits.connections_per_process);
+        [
+            (limits.connections.saturating_add(reserved), self.count(|_| true)),
+            (of_user, self.count(|other| other.uid == owner.uid)),
+            (of_process, self.count(|other| other.process == owner.process)),
+        ]
+        .into_iter()
+        .find_map(|(limit, found)| (found >= limit).then_some(limit))
+    }
+
+    fn count(&self, whose: impl Fn(&Owner) -> bool) -> usize {
+        self.open.values().flatten().filter(|owner| whose(owner)).count()
     }
 
     fn refusals(&self) -> usize {
-        self.users.values().filter(|user| user.is_none()).count()
+        self.open.values().filter(|owner| owner.is_none()).count()
     }
 
     fn handle_ended(&mut self, ended: Option<Result<(Id, ()), JoinError>>) {
@@ -205,7 +200,7 @@ impl Acceptor {
                 failure.id()
             }
         };
-        self.users.remove(&id);
+        self.open.remove(&id);
     }
 
     /// Keeps a listener that cannot accept (no file descriptors left) from spinning, and the log

@@ -1,8 +1,8 @@
 //! The bytes of a connection, between hyper and the socket.
 //!
-//! Owns two things that hyper leaves open. [`Gate`]: whether all that was written has been taken
-//! by the socket, so that a stream makes its next line only when there is room for it. And the
-//! words of a refusal where hyper can't read a request: hyper answers such a request itself, with
+//! Owns three things that hyper leaves open. [`Gate`]: whether all that was written has been taken
+//! by the socket, so that a stream makes its next line only when there is room for it. How long a
+//! peer may take nothing of an answer. And the words of a refusal where hyper can't read a request: hyper answers such a request itself, with
 //! a status and no body; here it becomes the problem that the contract promises.
 
 use std::io;
@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -18,6 +19,7 @@ use modtwin_api::limits::MAX_HEADER_BYTES;
 use modtwin_api::{MEDIA_TYPE_PROBLEM, Problem, ProblemKind};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep};
 
 use super::answer::{RETRY_AFTER_SECONDS, encode};
 
@@ -26,9 +28,16 @@ use super::answer::{RETRY_AFTER_SECONDS, encode};
 pub(crate) struct Gate {
     busy: AtomicBool,
     flushed: Notify,
+    /// Whether what is written is a stream, whose reader may take its time.
+    is_stream: AtomicBool,
 }
 
 impl Gate {
+    /// Notes whether what is written from now on is a stream.
+    pub(crate) fn begin(&self, is_stream: bool) {
+        self.is_stream.store(is_stream, Ordering::Release);
+    }
+
     /// Notes that something is about to be written.
     pub(crate) fn close(&self) {
         self.busy.store(true, Ordering::Release);
@@ -57,16 +66,38 @@ pub(crate) struct Transport {
     /// The refusal that stands in for hyper's own answer, and how much of it is written.
     refusal: Vec<u8>,
     written: usize,
+    /// How long the peer may take nothing, and when that time is over; none while it takes.
+    answer_timeout: Duration,
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Transport {
-    pub(crate) fn new(stream: UnixStream, gate: Arc<Gate>) -> Self {
-        Self { io: TokioIo::new(stream), gate, refusal: Vec::new(), written: 0 }
+    pub(crate) fn new(stream: UnixStream, gate: Arc<Gate>, answer_timeout: Duration) -> Self {
+        let io = TokioIo::new(stream);
+        Self { io, gate, refusal: Vec::new(), written: 0, answer_timeout, patience: None }
+    }
+
+    /// Writes what the socket takes; fails once a peer has taken nothing of an answer for too long.
+    fn poll_socket(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(taken) = Pin::new(&mut self.io).poll_write(cx, bytes) {
+            self.patience = None;
+            return Poll::Ready(taken);
+        }
+        if self.gate.is_stream.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let timeout = self.answer_timeout;
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(patience.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.refusal.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, rest))? {
+        while self.written < self.refusal.len() {
+            let refusal = std::mem::take(&mut self.refusal);
+            let taken = self.poll_socket(cx, refusal.get(self.written..).unwrap_or_default());
+            self.refusal = refusal;
+            match ready!(taken)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.written = self.written.saturating_add(count),
             }
@@ -102,7 +133,7 @@ impl Write for Transport {
             }
             Some((before, _)) => before,
         };
-        Pin::new(&mut this.io).poll_write(cx, before)
+        this.poll_socket(cx, before)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,6 +5,7 @@
 //! everything else in one event later.
 
 use std::collections::BTreeMap;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use modtwin_api::{Event, Revision};
@@ -34,11 +35,7 @@ pub(crate) async fn answer(caller: &Arc<Caller>, module: &str, query: &Query) ->
     };
     let since = query.since()?;
     let scope = wish.scope(access)?;
-    let names = match &wish.handler {
-        Some(name) => vec![name.clone()],
-        None => access.own_names(),
-    };
-    let watching = caller.shared.watchers.enter(&wish.module, names);
+    let watching = caller.shared.watchers.enter(&wish.module, wish.names(access));
     let begun = Begun { views: entry.handle.follow(), seen: registry, wish, scope, since };
     let follower = Follower::begin(Arc::clone(caller), begun, watching);
     Ok(lines::answer(caller, follower))
@@ -64,6 +61,28 @@ impl Wish {
             return Ok(allowed);
         }
         allowed.narrowed(&self.paths).map_err(|pointer| access.lacks("watch", &pointer.to_string()))
+    }
+
+    /// What is left of it to a stream that is open already, once the rights are others; none where
+    /// nothing is.
+    fn rest(&self, access: Access<'_>) -> Option<Scope> {
+        let allowed = access.named(self.handler.as_deref()).ok()?.watch();
+        let is_allowed = |path: &&Pointer| allowed.narrowed(slice::from_ref(*path)).is_ok();
+        let rest = if self.paths.is_empty() {
+            allowed
+        } else {
+            let paths: Vec<_> = self.paths.iter().filter(is_allowed).cloned().collect();
+            allowed.narrowed(&paths).ok()?
+        };
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    /// The handlers that watch with it, for `status`.
+    fn names(&self, access: Access<'_>) -> Vec<String> {
+        match &self.handler {
+            Some(name) => vec![name.clone()],
+            None => access.own_names(),
+        }
     }
 }
 
@@ -94,20 +113,22 @@ struct Follower {
     scope: Scope,
     told: Told,
     first: Option<Event>,
-    _watching: Watching,
     /// Counts this stream.
     _open: Arc<()>,
+    watching: Watching,
 }
 
 /// What a look at the registry comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
     /// The stream goes on.
     Unchanged,
     /// The module is gone, or is no more for this peer.
     Removed,
-    /// What the peer may see is another part of the twin: a new stream has to begin.
-    Rescoped,
+    /// What the peer may see is another part of the twin from now on.
+    Rescoped(Scope),
+    /// Nobody can tell at the moment: the stream ends, and the peer may ask anew.
+    Unknown,
 }
 
 impl Follower {
@@ -130,8 +151,8 @@ impl Follower {
             scope,
             told,
             first: Some(first),
-            _watching: watching,
             _open,
+            watching,
         }
     }
 
@@ -146,7 +167,8 @@ impl Follower {
                 Standing::Removed => {
                     return Some(Event::Removed { module: self.wish.module.to_string() });
                 }
-                Standing::Rescoped => return None,
+                Standing::Rescoped(scope) => return Some(self.begin_anew(scope)),
+                Standing::Unknown => return None,
             }
             let view = Arc::clone(&self.views.borrow_and_update());
             if let Some(event) = self.told.next(&view) {
@@ -164,6 +186,13 @@ impl Follower {
         }
     }
 
+    /// Tells the reader, as at the stream's beginning, what it may see from now on.
+    fn begin_anew(&mut self, scope: Scope) -> Event {
+        let (told, snapshot) = Told::begin(&self.views.borrow_and_update(), scope.clone(), None);
+        (self.told, self.scope) = (told, scope);
+        snapshot
+    }
+
     /// Looks whether the registry still has the module for this peer, and follows a session that
     /// took the place of the one before.
     async fn standing(&mut self) -> Standing {
@@ -171,21 +200,21 @@ impl Follower {
             return Standing::Unchanged;
         }
         let Ok((registry, grants)) = self.caller.grants().await else {
-            return Standing::Rescoped;
+            return Standing::Unknown;
         };
         self.seen = Arc::clone(&registry);
         let Ok((entry, access)) = grants.module(&registry, self.wish.module.as_str()) else {
             return Standing::Removed;
         };
-        if self.wish.scope(access).ok().as_ref() != Some(&self.scope) {
-            return Standing::Rescoped;
-        }
+        let Some(scope) = self.wish.rest(access) else { return Standing::Removed };
+        self.watching =
+            self.caller.shared.watchers.enter(&self.wish.module, self.wish.names(access));
         let views = entry.handle.follow();
         if !views.same_channel(&self.views) {
             self.views = views;
             self.views_open = true;
         }
-        Standing::Unchanged
+        if scope == self.scope { Standing::Unchanged } else { Standing::Rescoped(scope) }
     }
 }
 

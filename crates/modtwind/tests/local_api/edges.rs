@@ -80,6 +80,22 @@ async fn unknown_paths_modules_and_methods_are_refused_as_problems() {
 }
 
 #[tokio::test]
+async fn whoever_connects_may_read_the_contract() {
+    if !can_change_users() {
+        return;
+    }
+    let daemon = Daemon::start().await;
+    let mut stream = connect_as(daemon.path(), STRANGER, STRANGER, &[]);
+    let answer = ask(&mut stream, get("/v1/openapi.json")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(document["paths"]["/v1/modules/{module}/watch"]["get"].is_object(), "{document}");
+    let again = ask(&mut stream, get("/v1/openapi.json")).await;
+    assert_eq!(again.body, answer.body);
+}
+
+#[tokio::test]
 async fn a_bad_query_names_its_parameter() {
     let daemon = Daemon::start().await;
     let problem = daemon.get("/v1/modules?path=%ff").await.problem(400, "invalid_request");

@@ -7,6 +7,8 @@
     reason = "a test says by a panic that it failed"
 )]
 
+mod bad_peers;
+mod changing_rights;
 mod daemon;
 mod edges;
 mod modules;

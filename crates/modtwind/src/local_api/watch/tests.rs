@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::local_api::limits::Limits;
 use crate::local_api::peer::Peer;
-use crate::local_api::server::{Limits, Shared};
+use crate::local_api::server::Shared;
 use crate::local_api::transport::{Gate, Transport};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -70,15 +71,8 @@ impl Scene {
         let (stop, stopping) = watch::channel(false);
         let (admin, _commands) = mpsc::channel(1);
         let limits = Limits { heartbeat, ..Limits::default() };
-        let watchers = Watchers::default();
-        let shared = Shared {
-            registry: served,
-            admin,
-            limits,
-            watchers: watchers.clone(),
-            connections: Arc::default(),
-            streams: Arc::default(),
-        };
+        let shared = Shared::new(served, admin, limits);
+        let watchers = shared.watchers.clone();
         let gate = Arc::new(Gate::default());
         let root = Peer::scripted(0, 0, &[]);
         let caller = Caller::scripted(Arc::new(shared), root, stopping, Arc::clone(&gate));
@@ -100,7 +94,7 @@ impl Scene {
             async move { Ok::<_, Infallible>(answer) }
         });
         let server = tokio::spawn(async move {
-            let transport = Transport::new(theirs, gate);
+            let transport = Transport::new(theirs, gate, NEVER);
             // A reader that leaves is no failure of the stream.
             let _left = http1::Builder::new().serve_connection(transport, service).await;
         });
