@@ -308,7 +308,6 @@ mod tests {
             }
             assert!(began.elapsed() < BUSY_LIMIT * 2, "put off for ever");
         }
-        assert!(began.elapsed() >= BUSY_LIMIT);
     }
 
     #[tokio::test]

@@ -62,7 +62,7 @@ enum Event {
 pub(crate) struct Parts {
     pub(crate) config_path: PathBuf,
     pub(crate) config: Config,
-    /// What `config` was read from.
+    /// What the config's files said when they were judged last.
     pub(crate) files: Files,
     pub(crate) workshop: Workshop,
     pub(crate) facts: Arc<Facts>,
@@ -81,8 +81,6 @@ pub(crate) struct Supervisor {
     registry: watch::Sender<Arc<Registry>>,
     manager: ServiceManager,
     files: ConfigWatch,
-    /// What the files said when they were judged last.
-    judged: Files,
     state: ConfigState,
     trial: Option<Trial>,
     foresight: Foresight,
@@ -103,8 +101,9 @@ impl Supervisor {
         let state = ConfigState::new(&parts.files, &parts.config, &parts.config_path, now);
         let registry = watch::Sender::new(Arc::new(registry(&parts, &units, state.clone())));
         let files = ConfigWatch::start(&parts.config_path, &credential_folders(&parts));
+        // Something may have come since they were read.
+        files.nudge();
         Self {
-            judged: parts.files.clone(),
             parts,
             units,
             tasks: JoinSet::new(),

@@ -46,7 +46,7 @@ impl Supervisor {
     pub(super) async fn reload_where_changed(&mut self) {
         let path = self.parts.config_path.clone();
         match read(move || steady(&path)).await {
-            Ok((files, checked)) if files != self.judged => {
+            Ok((files, checked)) if files != self.parts.files => {
                 // What went wrong is in the log.
                 let _logged = self.take_from_disk(files, checked).await;
             }
@@ -84,7 +84,7 @@ impl Supervisor {
                 Err(invalid(&problems))
             }
         };
-        self.judged = files;
+        self.parts.files = files;
         self.publish();
         answer
     }

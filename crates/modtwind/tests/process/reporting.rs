@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use modtwin_api::TrialRequest;
 use modtwin_testkit::stage::Stage;
 use serde_json::{Value, json};
 
@@ -44,6 +45,22 @@ async fn the_cloud_sees_a_config_applied_then_one_rejected_then_one_applied() ->
     assert_eq!(told["status"], "applied", "{told}");
     assert!(told["errors"].is_null() && told["rejected_digest"].is_null(), "{told}");
     assert_eq!(stage.at_hub("m02", "reported").await?, json!({}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_config_that_was_taken_back_is_told_as_rejected_and_its_trial_is_not_told() -> Story {
+    let mut stage = Stage::build(MODTWIND, 1).await?;
+    push(&stage, "[fleet]\nreport-module = \"m01\"\n")?;
+    stage.start_daemon().await?;
+    let before = wait_told(&mut stage, |told| told["status"] == "applied").await?;
+    let reports = stage.count("m01", "reported_patches").await?;
+    let candidate = format!("# tried\n{}", stage.gateway.config_text());
+    stage.client().try_config(&TrialRequest { candidate, confirm_seconds: 1 }).await?;
+    let told = wait_told(&mut stage, |told| told["status"] == "rejected").await?;
+    assert_eq!(told["errors"], json!(["nobody confirmed it within 1s"]));
+    assert_eq!(told["digest"], before["digest"]);
+    assert_eq!(stage.count("m01", "reported_patches").await?, reports + 1);
     Ok(())
 }
 
