@@ -192,16 +192,18 @@ async fn until_last(
             .all(|(module, at)| last.get(module).is_none_or(|last| at >= last))
     };
     loop {
-        while let Ok((stream, at, took)) = heard.try_recv() {
-            latencies.push(took);
-            latest.get_mut(stream).map(|latest| *latest = at);
-        }
-        if is_there(latest) {
-            return Ok(latencies);
-        }
-        let (stream, at, took) = heard.recv().await.context("the streams ended")?;
+        // What has come already counts, also where the last change has come with it.
+        let now = heard.try_recv().ok();
+        let heard = match now {
+            None if is_there(latest) => return Ok(latencies),
+            None => heard.recv().await.context("the streams ended")?,
+            Some(now) => now,
+        };
+        let (stream, at, took) = heard;
         latencies.push(took);
-        latest.get_mut(stream).map(|latest| *latest = at);
+        if let Some(latest) = latest.get_mut(stream) {
+            *latest = at;
+        }
     }
 }
 

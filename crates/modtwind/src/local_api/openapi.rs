@@ -4,6 +4,7 @@
 //! somebody asks for it first and kept from then on.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -147,20 +148,25 @@ fn describe_problems(
     said: &mut SchemaGenerator,
     answers: &mut Map<String, Value>,
 ) {
-    let problem = said.subschema_for::<Problem>();
+    let problem = json!({ "schema": said.subschema_for::<Problem>() });
+    let mut about: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for (status, kind) in ALWAYS.iter().chain(operation.problems) {
-        let words = format!("`{kind}`: {}.", kind.title());
-        let answer = answers.entry(status.to_string()).or_insert_with(|| json!({}));
-        let said_before = answer.get("description").and_then(Value::as_str).map(str::to_owned);
-        let words = said_before.map_or(words.clone(), |before| format!("{before} {words}"));
-        answer["description"] = words.into();
-        answer["content"][MEDIA_TYPE_PROBLEM] = json!({ "schema": problem });
-        if matches!(status, 429) {
-            answer["headers"]["Retry-After"] = json!({
-                "description": "How many seconds to stay away.",
-                "schema": { "type": "integer" },
-            });
+        about.entry(*status).or_default().push(format!("`{kind}`: {}.", kind.title()));
+    }
+    for (status, mut words) in about {
+        let before = answers.remove(&status.to_string()).unwrap_or_default();
+        let said_before = before.get("description").and_then(Value::as_str);
+        words.splice(0..0, said_before.map(str::to_owned));
+        let mut content = before.get("content").and_then(Value::as_object).cloned();
+        content.get_or_insert_default().insert(MEDIA_TYPE_PROBLEM.to_owned(), problem.clone());
+        let mut answer = json!({ "description": words.join(" "), "content": content });
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            let seconds = "How many seconds to stay away.";
+            let header = json!({ "description": seconds, "schema": { "type": "integer" } });
+            let headers = json!({ "Retry-After": header });
+            answer.as_object_mut().map(|it| it.insert("headers".to_owned(), headers));
         }
+        answers.insert(status.to_string(), answer);
     }
 }
 
