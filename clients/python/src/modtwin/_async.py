@@ -8,7 +8,7 @@ from typing import Any, AsyncGenerator, AsyncIterator, Awaitable, Dict, Iterable
 from typing import Optional, Tuple, TypeVar, Union
 
 from . import _protocol as protocol
-from ._types import Call, Event, ModtwinError, Report, Unreachable
+from ._types import Call, Event, ModtwinError, ProtocolError, Report, Unreachable
 
 T = TypeVar("T")
 Connection = Tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -134,7 +134,7 @@ class AsyncModtwin:
             while not answer.is_complete:
                 answer.feed(await self._receive(connection))
                 if len(answer.body) > protocol.MAX_ANSWER:
-                    raise protocol.ProtocolError("the answer is larger than any of the contract")
+                    raise ProtocolError("the answer is larger than any of the contract")
             return answer
 
     async def _follow(self, stream: protocol.Stream[T]) -> AsyncIterator[T]:

@@ -7,7 +7,7 @@ import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, TypeVar, Union
 
 from . import _protocol as protocol
-from ._types import Call, Event, ModtwinError, Report, Unreachable
+from ._types import Call, Event, ModtwinError, ProtocolError, Report, Unreachable
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class Modtwin:
             while not answer.is_complete:
                 answer.feed(self._receive(connection, deadline))
                 if len(answer.body) > protocol.MAX_ANSWER:
-                    raise protocol.ProtocolError("the answer is larger than any of the contract")
+                    raise ProtocolError("the answer is larger than any of the contract")
             return answer
 
     def _follow(self, stream: protocol.Stream[T]) -> Iterator[T]:
