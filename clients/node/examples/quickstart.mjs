@@ -6,8 +6,6 @@ const module = process.argv[2];
 const client = new Modtwin();
 const now = () => new Date().toISOString();
 
-const twin = await client.get(module);
-console.log("twin", JSON.stringify(twin.desired));
 await client.report(module, { DateTimeLastAppLaunch: now() });
 for await (const event of client.watch(module)) {
   if (event.hub) console.log("hub", event.hub.state, event.hub.reason);

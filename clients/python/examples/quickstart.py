@@ -14,12 +14,11 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-twin = client.get(module)
-print("twin", json.dumps(twin["desired"], separators=(",", ":")), flush=True)
 client.report(module, {"DateTimeLastAppLaunch": now()})
 for event in client.watch(module):
     if event.hub is not None:
         print("hub", event.hub.state, event.hub.reason, flush=True)
     if event.desired is not None:
-        print("desired", event.revision, json.dumps(event.desired, separators=(",", ":")), flush=True)
+        desired = json.dumps(event.desired, separators=(",", ":"))
+        print("desired", event.revision, desired, flush=True)
         client.report(module, {"DateTimeLastDesiredPropertyChangeReceived": now()})

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Revision;
+
 /// The body of `POST /v1/modules/{m}/acks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AckRequest {
@@ -24,6 +26,19 @@ pub struct AckRequest {
 }
 
 impl AckRequest {
+    /// Says that `revision` was applied (200), of all that the peer's only handler watches.
+    #[must_use]
+    pub fn applied(revision: Revision) -> Self {
+        Self {
+            version: revision.version,
+            generation: Some(revision.generation),
+            status: 200,
+            description: None,
+            handler: None,
+            paths: Vec::new(),
+        }
+    }
+
     /// Says whether `status` is one that an acknowledgement may have: 200–299 or 400–599.
     #[must_use]
     pub fn is_status(status: u16) -> bool {

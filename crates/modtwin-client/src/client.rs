@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
+use modtwin_api::limits::{DEFAULT_TIMEOUT, HEARTBEAT, MAX_TIMEOUT};
 use modtwin_api::{
     AckRequest, Document, Health, ModuleList, ReloadOutcome, ReportAccepted, ReportStored,
     Snapshot, Status,
@@ -12,7 +12,7 @@ use modtwin_api::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use crate::exchange::{self, Call};
+use crate::exchange::{self, Answer, Call};
 use crate::{ClientError, Follow, Watch, WatchOptions};
 
 /// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
@@ -20,6 +20,9 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// How long an answer may take beyond the time that the request itself allows for.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// After this silence a stream's peer counts as dead: three heartbeats are missing.
+const MAX_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// How far a report is to have come before the daemon answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,13 +50,22 @@ pub enum Reported {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     socket: PathBuf,
+    silence: Duration,
 }
 
 impl Client {
     /// A client of the daemon at that socket; nothing is connected yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { socket: socket.into(), silence: MAX_SILENCE }
+    }
+
+    /// Has streams count the daemon as dead after `silence` without a sign of life, instead of
+    /// after 90 s, which are three of its heartbeats.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// The socket's path.
@@ -101,7 +113,7 @@ impl Client {
         }
         let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
         let open = exchange::open(&self.socket, call).await?;
-        Ok(Watch::new(self.socket.clone(), open))
+        Ok(Watch::new(self.socket.clone(), open, self.silence))
     }
 
     /// Watches a module across restarts of the daemon; connects with the first
@@ -141,10 +153,10 @@ impl Client {
             body: Some(("application/merge-patch+json", body)),
             deadline,
         };
-        let (status, body) = self.accepted(call).await?;
-        match status {
-            StatusCode::OK => self.decode(&body).map(Reported::Accepted),
-            _ => self.decode(&body).map(Reported::Stored),
+        let answer = self.accepted(call).await?;
+        match answer.status {
+            StatusCode::OK => self.decode(&answer.body).map(Reported::Accepted),
+            _ => self.decode(&answer.body).map(Reported::Stored),
         }
     }
 
@@ -183,11 +195,11 @@ impl Client {
     /// [`ClientError`] where the daemon can't be reached or does not answer with its health.
     pub async fn health(&self) -> Result<Health, ClientError> {
         let call = Call::new(Method::GET, "/v1/health".to_owned(), DEFAULT_TIMEOUT);
-        let (status, body) = exchange::answer(&self.socket, call).await?;
-        match status {
-            StatusCode::OK => self.decode(&body),
-            _ => serde_json::from_slice(&body)
-                .map_err(|_no_health| exchange::refusal(&self.socket, status, &body)),
+        let answer = exchange::answer(&self.socket, call).await?;
+        match answer.status {
+            StatusCode::OK => self.decode(&answer.body),
+            _ => serde_json::from_slice(&answer.body)
+                .map_err(|_no_health| exchange::refusal(&self.socket, &answer)),
         }
     }
 
@@ -199,8 +211,7 @@ impl Client {
     /// lists what keeps the old config in force.
     pub async fn reload(&self) -> Result<ReloadOutcome, ClientError> {
         let call = Call::new(Method::POST, "/v1/reload".to_owned(), DEFAULT_TIMEOUT);
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Has the daemon drop a module's session and begin a new one now; for administrators.
@@ -215,17 +226,16 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, target: String) -> Result<T, ClientError> {
         let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Sends `call` and takes nothing but success.
-    async fn accepted(&self, call: Call<'_>) -> Result<(StatusCode, bytes::Bytes), ClientError> {
-        let (status, body) = exchange::answer(&self.socket, call).await?;
-        if status.is_success() {
-            Ok((status, body))
+    async fn accepted(&self, call: Call<'_>) -> Result<Answer, ClientError> {
+        let answer = exchange::answer(&self.socket, call).await?;
+        if answer.status.is_success() {
+            Ok(answer)
         } else {
-            Err(exchange::refusal(&self.socket, status, &body))
+            Err(exchange::refusal(&self.socket, &answer))
         }
     }
 

@@ -29,7 +29,9 @@ pub enum Followed {
 
 /// A watch that survives restarts of the daemon.
 ///
-/// After a reconnect the first event is a snapshot again, `unchanged` where nothing was missed.
+/// After a reconnect the first event is a snapshot again, `unchanged` and without `desired` where
+/// nothing was missed: apply `desired` wherever there is one. Attempts follow each other after 0.1 s
+/// to 5 s, and not sooner than the daemon asks for (`Retry-After`).
 #[derive(Debug)]
 pub struct Follow {
     client: Client,
@@ -101,7 +103,8 @@ impl Follow {
 
     /// Plans the next attempt, if another one may help.
     fn lost(&mut self, error: ClientError) -> Result<Followed, ClientError> {
-        let retry_in = backoff(self.failures, fastrand::f64());
+        let asked = error.retry_after().unwrap_or_default();
+        let retry_in = backoff(self.failures, fastrand::f64()).max(asked);
         self.failures = self.failures.saturating_add(1);
         self.state = State::Due(Instant::now() + retry_in);
         if error.is_temporary() { Ok(Followed::Lost { error, retry_in }) } else { Err(error) }

@@ -6,15 +6,12 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use modtwin_api::limits::{HEARTBEAT, MAX_LINE_BYTES};
+use modtwin_api::limits::MAX_LINE_BYTES;
 use modtwin_api::{Event, Revision};
 
 use crate::ClientError;
 use crate::exchange::{Driver, Open};
 use crate::lines::{LineBuffer, TooLong};
-
-/// After this silence the peer counts as dead: three heartbeats are missing.
-const MAX_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// What to watch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,12 +35,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(socket: PathBuf, open: Open) -> Self {
+    pub(crate) fn new(socket: PathBuf, open: Open, max_silence: Duration) -> Self {
         Self {
             socket,
             body: open.response.into_body(),
             lines: LineBuffer::new(MAX_LINE_BYTES),
-            max_silence: MAX_SILENCE,
+            max_silence,
             _driver: open.driver,
         }
     }
@@ -53,7 +50,8 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unreachable`] where the connection breaks or three heartbeats are missing,
+    /// [`ClientError::Unreachable`] where the connection breaks, within a line too, or nothing is
+    /// heard for too long ([`Client::with_silence`](crate::Client::with_silence)),
     /// [`ClientError::Protocol`] where a line is no event or longer than a megabyte.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
@@ -69,8 +67,8 @@ impl Watch {
                 }
                 Some(Err(error)) => return Err(ClientError::from_hyper(&self.socket, error)),
                 None if self.lines.is_within_a_line() => {
-                    let what = "expected a line feed, found the end of the stream";
-                    return Err(ClientError::protocol(&self.socket, what));
+                    let end = io::Error::new(io::ErrorKind::UnexpectedEof, "cut within a line");
+                    return Err(ClientError::unreachable(&self.socket, end));
                 }
                 None => return Ok(None),
             }
