@@ -101,7 +101,8 @@ fn python(folder: &Path) -> anyhow::Result<()> {
     run(Command::new(own).args(quiet).args(offline).arg(root().join("clients/python")))
 }
 
-fn python_program(script: &Path) -> Command {
+/// A script run by the Python that has the client.
+pub(crate) fn python_program(script: &Path) -> Command {
     let mut command = Command::new(folder("python").join("bin/python"));
     // The checkout stays as it is.
     command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1");

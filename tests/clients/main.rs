@@ -19,8 +19,11 @@ mod languages;
 mod misbehaving;
 mod promises;
 mod quickstart;
+mod recipes;
 mod requests;
+mod running;
 mod scripted;
+mod traffic;
 
 /// Runs a story that may fail with words.
 type Story = anyhow::Result<()>;

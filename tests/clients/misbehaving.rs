@@ -10,26 +10,38 @@ use crate::actor::{Actor, SILENCE};
 use crate::languages;
 use crate::scripted::{Connection, Scripted, desired, problem, snapshot, unchanged};
 
-/// Plays `story` in each language, each with a daemon of its own.
-async fn each(
+/// Plays `story` in each language at the same time, each with a daemon of its own.
+pub(crate) fn each(
     silence: f64,
-    script: impl Fn(Connection) + Send + Sync + Clone + 'static,
-    story: impl AsyncFn(&mut Actor, &Scripted) -> Story,
+    script: impl Fn(Connection) + Clone + Send + Sync + 'static,
+    story: impl AsyncFn(&mut Actor, &Scripted) -> Story + Sync,
 ) -> Story {
-    for language in languages::all() {
-        let daemon = Scripted::serve(script.clone());
-        let mut actor = Actor::start(*language, "m", &daemon.socket(), silence)?;
-        story(&mut actor, &daemon).await?;
-    }
-    Ok(())
+    let play = |language, script| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build()?.block_on(async {
+            let daemon = Scripted::serve(script);
+            let mut actor = Actor::start(language, "m", &daemon.socket(), silence)?;
+            story(&mut actor, &daemon).await
+        })
+    };
+    std::thread::scope(|scope| {
+        let plays: Vec<_> = languages::all()
+            .iter()
+            .map(|language| {
+                let (play, script) = (&play, script.clone());
+                scope.spawn(move || play(*language, script))
+            })
+            .collect();
+        plays.into_iter().try_for_each(|playing| playing.join().unwrap())
+    })
 }
 
 fn is(kind: &'static str) -> impl Fn(&Value) -> bool {
     move |heard| heard["event"] == kind
 }
 
-#[tokio::test]
-async fn an_overloaded_daemon_is_left_alone_for_as_long_as_it_asks() -> Story {
+#[test]
+fn an_overloaded_daemon_is_left_alone_for_as_long_as_it_asks() -> Story {
     let script = |mut connection: Connection| {
         if connection.number == 0 {
             return connection.answer(429, "Retry-After: 1\r\n", &problem(429, "overloaded"));
@@ -50,11 +62,10 @@ async fn an_overloaded_daemon_is_left_alone_for_as_long_as_it_asks() -> Story {
         assert!(second.at - first.at >= Duration::from_secs(1), "{:?}", actor.language);
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn a_request_that_is_too_much_says_when_to_try_again() -> Story {
+#[test]
+fn a_request_that_is_too_much_says_when_to_try_again() -> Story {
     let script = |mut connection: Connection| {
         connection.answer(429, "retry-after: 7\r\n", &problem(429, "overloaded"));
     };
@@ -67,11 +78,10 @@ async fn a_request_that_is_too_much_says_when_to_try_again() -> Story {
         );
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn what_came_later_than_this_client_is_passed_over() -> Story {
+#[test]
+fn what_came_later_than_this_client_is_passed_over() -> Story {
     let script = |mut connection: Connection| {
         connection.begin();
         connection.line(&snapshot(1, &json!({"x": 1})));
@@ -87,11 +97,10 @@ async fn what_came_later_than_this_client_is_passed_over() -> Story {
         assert_eq!(events, ["snapshot", "desired"], "{:?}", actor.language);
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn lines_may_come_in_any_pieces() -> Story {
+#[test]
+fn lines_may_come_in_any_pieces() -> Story {
     let script = |mut connection: Connection| {
         connection.begin();
         let long = "ü\u{1F600}".repeat(20_000);
@@ -115,11 +124,10 @@ async fn lines_may_come_in_any_pieces() -> Story {
         assert_eq!(long, Some(40_000), "{:?}", actor.language);
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn heartbeats_keep_a_stream_alive_and_silence_ends_it() -> Story {
+#[test]
+fn heartbeats_keep_a_stream_alive_and_silence_ends_it() -> Story {
     let script = |mut connection: Connection| {
         connection.begin();
         if connection.number > 0 {
@@ -145,11 +153,10 @@ async fn heartbeats_keep_a_stream_alive_and_silence_ends_it() -> Story {
         assert!(second.text.contains("since=1.1"), "{}", second.text);
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn half_a_line_is_no_event_however_the_stream_ends() -> Story {
+#[test]
+fn half_a_line_is_no_event_however_the_stream_ends() -> Story {
     let script = |mut connection: Connection| {
         connection.begin();
         match connection.number {
@@ -180,11 +187,10 @@ async fn half_a_line_is_no_event_however_the_stream_ends() -> Story {
         assert!(requests[1..].iter().all(|request| request.text.contains("since=1.1")));
         Ok(())
     })
-    .await
 }
 
-#[tokio::test]
-async fn a_line_without_end_and_nonsense_are_refused() -> Story {
+#[test]
+fn a_line_without_end_and_nonsense_are_refused() -> Story {
     for text in ["no json\n", "[1]\n", "{\"type\":\"hub\"", "{\"type\":1e}\n", "endless"] {
         let text = match text {
             "endless" => "x".repeat(2 * 1024 * 1024),
@@ -204,14 +210,13 @@ async fn a_line_without_end_and_nonsense_are_refused() -> Story {
                 (&json!("failed"), &json!("protocol"))
             );
             Ok(())
-        })
-        .await?;
+        })?;
     }
     Ok(())
 }
 
-#[tokio::test]
-async fn who_speaks_no_http_is_told_from_nobody() -> Story {
+#[test]
+fn who_speaks_no_http_is_told_from_nobody() -> Story {
     let script = |mut connection: Connection| connection.write("SSH-2.0-OpenSSH\r\n\r\n");
     each(SILENCE, script, async |actor, _daemon| {
         actor.say("get m").await?;
@@ -219,5 +224,4 @@ async fn who_speaks_no_http_is_told_from_nobody() -> Story {
         assert_eq!(result["error"], "protocol", "{:?}", actor.language);
         Ok(())
     })
-    .await
 }

@@ -1,12 +1,12 @@
 //! The seven promises of the daemon as a client sees them, and what a client adds: it outlives the
 //! daemon's restarts.
 
-use serde_json::{Value, json};
-
+use modtwin_api::{HubState, Status};
 use modtwin_credentials::request::KeyKind;
 use modtwin_testkit::gateway::{Gateway, Validity};
 use modtwin_testkit::hub::program;
 use modtwin_testkit::stage::Stage;
+use serde_json::{Value, json};
 
 use crate::Story;
 use crate::cast::Cast;
@@ -99,6 +99,10 @@ async fn a_module_in_trouble_delays_no_other() -> Story {
     stage.gateway.add_module("bad", &Gateway::certificate_lines("bad"));
     stage.start_daemon().await?;
     stage.gateway.wait_connected(count).await?;
+    let is_disabled = |status: &Status| {
+        status.modules.iter().any(|module| module.hub.state == HubState::Disabled)
+    };
+    stage.gateway.wait_for("the bad one to be found", is_disabled).await?;
     let mut cast = Cast::beside(stage)?;
     for result in cast.ask("get bad").await? {
         assert_eq!(result["twin"]["hub"]["reason"], "expired_credential", "{result}");

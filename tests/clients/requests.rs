@@ -67,11 +67,11 @@ async fn a_refusal_is_an_error_that_says_its_kind() -> Story {
         refused(&result, "invalid_twin", 422);
     }
     for result in cast.ask("get nobody").await? {
-        refused(&result, "forbidden", 403);
+        refused(&result, "not_found", 404);
     }
     cast.say("watch nobody").await?;
     for heard in cast.hear("the refusal", |heard| heard["event"] == "failed").await? {
-        refused(heard.last().context("nothing")?, "forbidden", 403);
+        refused(heard.last().context("nothing")?, "not_found", 404);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) number: usize,
     /// Nothing is ever sent here: waiting at it is waiting for the test's end.
     ended: Arc<Mutex<Receiver<()>>>,
+    /// How many scripts have ended.
+    played: Arc<(Mutex<usize>, Condvar)>,
 }
 
 impl Connection {
@@ -70,6 +72,13 @@ impl Connection {
         assert!(matches!(waited, Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected)));
     }
 
+    /// Says nothing until the script of another connection has ended.
+    pub(crate) fn wait_for_another(&self) {
+        let (played, changed) = &*self.played;
+        let played = played.lock().unwrap();
+        drop(changed.wait_timeout_while(played, LONG, |played| *played == 0).unwrap());
+    }
+
     /// Says nothing any more.
     pub(crate) fn hold(&self) {
         self.quiet(LONG);
@@ -91,15 +100,18 @@ impl Scripted {
         let (heard, requests) = channel();
         let (end, ended) = channel();
         let (script, ended) = (Arc::new(script), Arc::new(Mutex::new(ended)));
+        let played = Arc::new((Mutex::new(0), Condvar::new()));
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
                 let (script, heard) = (Arc::clone(&script), heard.clone());
                 let mut stream = stream.unwrap();
-                let ended = Arc::clone(&ended);
+                let (ended, played) = (Arc::clone(&ended), Arc::clone(&played));
                 thread::spawn(move || {
                     if let Some(text) = read_request(&mut stream) {
                         let _gone = heard.send(Request { text, at: Instant::now() });
-                        script(Connection { stream, number, ended });
+                        script(Connection { stream, number, ended, played: Arc::clone(&played) });
+                        *played.0.lock().unwrap() += 1;
+                        played.1.notify_all();
                     }
                 });
             }
