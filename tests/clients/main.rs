@@ -15,6 +15,7 @@
 
 mod actor;
 mod cast;
+mod curl;
 mod languages;
 mod misbehaving;
 mod promises;
