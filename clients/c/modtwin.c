@@ -972,6 +972,8 @@ static int read_event(struct modtwin_stream *stream, struct modtwin_slice line,
     *event = (struct modtwin_event){0};
     if (!json_copy(line, "type", type, sizeof type))
         return 0;
+    if (strcmp(type, "removed") == 0)
+        return event->type = MODTWIN_REMOVED, stream->is_over = true, 1;
     if (!stream->is_watch) {
         if (strcmp(type, "invoke") != 0)
             return 0;
@@ -989,8 +991,6 @@ static int read_event(struct modtwin_stream *stream, struct modtwin_slice line,
     json_copy(json_object(line, "hub"), "reason", event->reason, sizeof event->reason);
     if (strcmp(type, "hub") == 0)
         return event->type = MODTWIN_HUB, 1;
-    if (strcmp(type, "removed") == 0)
-        return event->type = MODTWIN_REMOVED, stream->is_over = true, 1;
     if (strcmp(type, "snapshot") != 0 && strcmp(type, "desired") != 0)
         return 0;
     event->type = *type == 's' ? MODTWIN_SNAPSHOT : MODTWIN_DESIRED;

@@ -170,7 +170,10 @@ export class Modtwin {
   ack(module: string, revision: string | { revision?: string }, options?: AckOptions): Promise<void>;
   /** Sends a device-to-cloud message; true once the hub has it, false where it is queued. */
   send(module: string, payload: string | Uint8Array, options?: MessageOptions): Promise<boolean>;
-  /** The direct-method calls of those names, across restarts of the daemon; each wants an `answer`. */
+  /**
+   * The direct-method calls of those names, across restarts of the daemon; each wants an `answer`.
+   * Ends where the module leaves the config.
+   */
   methods(
     module: string,
     names: Iterable<string>,

@@ -47,7 +47,6 @@ export class Modtwin {
         }
         return event;
       },
-      isLast: (event) => event.type === "removed",
     });
   }
 
@@ -96,7 +95,6 @@ export class Modtwin {
         const { id, method, payload, timeout_ms: limit } = members;
         return { module, id, method, payload, timeout: limit === undefined ? undefined : limit / 1000 };
       },
-      isLast: () => false,
     });
   }
 
@@ -111,9 +109,8 @@ export class Modtwin {
         for await (const members of this.#open(stream)) {
           failures = 0;
           const event = stream.event(members);
-          if (event === undefined) continue;
-          yield event;
-          if (stream.isLast(event)) return;
+          if (event !== undefined) yield event;
+          if (members.type === "removed") return;
         }
         throw new Unreachable("the daemon ended the stream");
       } catch (error) {

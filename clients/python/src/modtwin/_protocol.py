@@ -363,6 +363,7 @@ class MethodStream(Stream[Call]):
         """Who answers calls has nothing to do meanwhile."""
 
     def _parse(self, members: Dict[str, Any]) -> Optional[Call]:
+        self.is_over = members["type"] == "removed"
         if members["type"] != "invoke":
             return None
         limit = members.get("timeout_ms")

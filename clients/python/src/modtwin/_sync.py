@@ -127,7 +127,7 @@ class Modtwin:
     def methods(self, module: str, names: Iterable[str]) -> Iterator[Call]:
         """The direct-method calls of those names, across restarts of the daemon.
 
-        Each wants an :meth:`answer`.
+        Each wants an :meth:`answer`. Ends where the module leaves the config.
         """
         return self._follow(protocol.MethodStream(module, names))
 
