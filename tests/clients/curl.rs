@@ -4,10 +4,14 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
+use hyper::Method;
+use modtwin_testkit::gateway::DEVICE;
 use modtwin_testkit::hub::program;
 use modtwin_testkit::patience::{LONG, Look, until};
 use modtwin_testkit::stage::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::task::JoinHandle;
 
 use crate::Story;
 use crate::languages::root;
@@ -96,29 +100,77 @@ async fn every_command_prints_what_the_page_says() -> Story {
     stage.start_daemon().await?;
     stage.gateway.wait_connected(1).await?;
     stage.change(M, json!({"targetTemperature": 21})).await?;
+    let mut calls: Option<Calls> = None;
     for shown in commands(&contract()) {
         settle(&stage).await?;
-        let command = shown.command.clone();
-        let socket = stage.gateway.socket();
-        let output = tokio::process::Command::new("sh")
-            .args(["-c", &command])
-            .env("S", socket)
-            .stdin(Stdio::null())
-            .output()
-            .await?;
-        let printed = String::from_utf8(output.stdout)?;
+        if shown.command.contains("/methods?") {
+            calls = Some(Calls::begin(&shown, &stage).await?);
+            continue;
+        }
+        let mut command = shell(&shown.command, &stage);
+        if let Some(calls) = &calls {
+            command.env("ID", &calls.id);
+        }
+        let output = command.output().await?;
         let code = output.status.code().context("ended by a signal")?;
-        if !(code == 0 || code == TIMED_OUT && command.contains("--max-time"))
-            || !matches(&without_times(&shown.printed), &without_times(&printed))
+        if code != 0 && !(code == TIMED_OUT && shown.command.contains("--max-time")) {
+            bail!("{}\nended with {code}", shown.command);
+        }
+        compare(&shown, &String::from_utf8(output.stdout)?)?;
+        if shown.command.contains("/methods/$ID")
+            && let Some(calls) = calls.take()
         {
-            bail!(
-                "{}\nended with {code} and printed\n{printed}, not\n{}",
-                shown.command,
-                shown.printed
+            let answer = calls.back_end.await??;
+            assert_eq!(
+                (&answer["status"], &answer["payload"]["accepted"]),
+                (&json!(200), &json!(true))
             );
         }
     }
     Ok(())
+}
+
+fn shell(command: &str, stage: &Stage) -> tokio::process::Command {
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", command]).env("S", stage.gateway.socket());
+    shell.stdin(Stdio::null()).kill_on_drop(true);
+    shell
+}
+
+fn compare(shown: &Shown, printed: &str) -> Story {
+    if !matches(&without_times(&shown.printed), &without_times(printed)) {
+        bail!("{}\nprinted\n{printed}, not\n{}", shown.command, shown.printed);
+    }
+    Ok(())
+}
+
+/// The page's stream of calls, open, with one call of the back end that waits for its answer.
+struct Calls {
+    id: String,
+    back_end: JoinHandle<anyhow::Result<Value>>,
+    _stream: tokio::process::Child,
+}
+
+impl Calls {
+    async fn begin(shown: &Shown, stage: &Stage) -> anyhow::Result<Self> {
+        let command = format!("exec {}", shown.command);
+        let mut stream = shell(&command, stage).stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(stream.stdout.take().context("no output")?).lines();
+        let first = lines.next_line().await?.context("the stream ended")?;
+        // From that line on the method is the stream's.
+        let mut service = stage.hub.service()?;
+        let back_end = tokio::spawn(async move {
+            let call = json!({"methodName": "reboot", "payload": {"delay": 5},
+                              "responseTimeoutInSeconds": 30});
+            let path = format!("/twins/{DEVICE}/modules/{M}/methods");
+            service.call(Method::POST, &path, Some(&call)).await
+        });
+        let second = lines.next_line().await?.context("the stream ended")?;
+        compare(shown, &format!("{first}\n{second}\n"))?;
+        let call: Value = serde_json::from_str(&second)?;
+        let id = call["id"].as_str().context("a call without id")?.to_owned();
+        Ok(Self { id, back_end, _stream: stream })
+    }
 }
 
 /// Waits until the hub has all that was reported and the daemon all that was desired, so that the

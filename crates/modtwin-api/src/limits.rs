@@ -5,6 +5,14 @@ use std::time::Duration;
 /// The largest request body, in bytes; beyond it 413.
 pub const MAX_BODY_BYTES: usize = 512 * 1024;
 
+/// The largest device-to-cloud message, payload and encoded properties together, in bytes; beyond
+/// it 413 (IoT Hub quotas: 256 KB).
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The largest payload of a direct method's answer, in bytes of JSON; beyond it 413 ("Understand and
+/// invoke direct methods": 128 KB).
+pub const MAX_METHOD_BYTES: usize = 128 * 1024;
+
 /// The largest header block of a request, in bytes; beyond it 431.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 

@@ -94,6 +94,9 @@ pub struct ModuleStatus {
     /// Keys that the hub refused and that wait for a better value.
     #[serde(default)]
     pub quarantined: Vec<Quarantined>,
+    /// The device-to-cloud messages that are not at the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<MessagesStatus>,
     /// How large the sections of the twin are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sizes: Option<SizeStatus>,
@@ -140,6 +143,18 @@ pub struct PendingStatus {
     pub keys: u64,
     /// How many bytes of JSON.
     pub bytes: u64,
+}
+
+/// The device-to-cloud messages that are not at the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessagesStatus {
+    /// How many wait for the hub or for its confirmation; at most 1000.
+    pub waiting: u64,
+    /// How many bytes they have, properties included; at most 4 MiB.
+    pub bytes: u64,
+    /// How many were set aside, because the hub closed one connection after another over them or
+    /// because their files are damaged.
+    pub set_aside: u64,
 }
 
 /// A reported key that the hub refused.

@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, reason = "helpers of tests may fail the test")]
 
 use modtwin_api::{
-    AckRequest, Event, Health, ModuleList, Problem, ProblemKind, ReloadOutcome, ReportAccepted,
-    ReportStored, Snapshot, Status,
+    AckRequest, Event, Health, MessageSent, MessageStored, MethodEvent, MethodResponse, ModuleList,
+    Problem, ProblemKind, ReloadOutcome, ReportAccepted, ReportStored, Snapshot, Status,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,7 +26,7 @@ fn grow(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (key, inner) in members.iter_mut() {
-                if !["desired", "reported", "pending", "patch"].contains(&key.as_str()) {
+                if !["desired", "reported", "pending", "patch", "payload"].contains(&key.as_str()) {
                     grow(inner);
                 }
             }
@@ -143,6 +143,33 @@ fn an_event_of_an_unknown_type_is_passed_over_and_a_broken_one_is_not() {
 fn the_answers_to_a_report_parse_and_print() {
     check::<ReportStored>(json!({"stored": true, "sequence": 41}));
     check::<ReportAccepted>(json!({"stored": true, "sequence": 41, "version": 13}));
+}
+
+#[test]
+fn the_answers_to_a_message_parse_and_print() {
+    check::<MessageSent>(json!({"sent": true}));
+    check::<MessageStored>(json!({"stored": true}));
+}
+
+#[test]
+fn calls_of_methods_and_their_answers_parse_and_print() {
+    check::<MethodEvent>(json!({
+        "type": "invoke", "id": "00ff-7", "method": "reboot", "payload": {"in": 5}, "timeout_ms": 30_000,
+    }));
+    check::<MethodEvent>(json!({
+        "type": "invoke", "id": "00ff-8", "method": "reboot", "payload": null, "timeout_ms": 1,
+    }));
+    assert_eq!(check::<MethodEvent>(json!({"type": "heartbeat"})), MethodEvent::Heartbeat);
+    check::<MethodEvent>(json!({"type": "removed", "module": "thermostat"}));
+    check::<MethodResponse>(json!({"status": 200, "payload": [1, "a"]}));
+    check::<MethodResponse>(json!({"status": 501, "payload": null}));
+    let short: MethodResponse = serde_json::from_value(json!({"status": 200})).expect("no payload");
+    assert_eq!(short.payload, Value::Null);
+    let parse = |text: &str| MethodEvent::parse(text.as_bytes());
+    assert_eq!(parse(r#"{"type":"weather"}"#).expect("an object with a type"), None);
+    for broken in ["", "{}", "[]", r#"{"type":"invoke"}"#, r#"{"type":"removed"}"#] {
+        assert!(parse(broken).is_err(), "{broken}");
+    }
 }
 
 #[test]

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use modtwin_api::limits::{DEFAULT_TIMEOUT, HEARTBEAT, MAX_TIMEOUT};
+use modtwin_api::message::{HEADER_CORRELATION_ID, HEADER_MESSAGE_ID, HEADER_PROPERTY};
 use modtwin_api::{
-    AckRequest, Document, Health, ModuleList, ReloadOutcome, ReportAccepted, ReportStored,
-    Snapshot, Status,
+    AckRequest, Document, Health, MethodResponse, ModuleList, ReloadOutcome, ReportAccepted,
+    ReportStored, Snapshot, Status,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use crate::exchange::{self, Answer, Call};
-use crate::{ClientError, Follow, Watch, WatchOptions};
+use crate::{ClientError, Follow, FollowMethods, Methods, Watch, WatchOptions};
 
 /// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -24,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// After this silence a stream's peer counts as dead: three heartbeats are missing.
 const MAX_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
-/// How far a report is to have come before the daemon answers.
+/// How far a report or a message is to have come before the daemon answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wait {
     /// It survives power loss.
@@ -44,6 +45,32 @@ pub enum Reported {
     Stored(ReportStored),
     /// The hub has accepted it.
     Accepted(ReportAccepted),
+}
+
+/// A device-to-cloud message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The content; with the properties at most 256 KiB.
+    pub payload: Vec<u8>,
+    /// Its media type, such as `application/json`.
+    pub content_type: Option<String>,
+    /// Its encoding, such as `utf-8`.
+    pub content_encoding: Option<String>,
+    /// What receivers may tell a message that comes twice by.
+    pub message_id: Option<String>,
+    /// What ties it to another message.
+    pub correlation_id: Option<String>,
+    /// The sender's own properties; a name has no `=`, neither has a line feed.
+    pub properties: Vec<(String, String)>,
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The hub has confirmed it.
+    Confirmed,
+    /// It survives power loss and will reach the hub.
+    Stored,
 }
 
 /// A client of the daemon at one socket. Cheap to clone; holds no connection.
@@ -151,6 +178,7 @@ impl Client {
             method: Method::PATCH,
             target,
             body: Some(("application/merge-patch+json", body)),
+            headers: Vec::new(),
             deadline,
         };
         let answer = self.accepted(call).await?;
@@ -173,9 +201,103 @@ impl Client {
             method: Method::POST,
             target: module_target(module, "/acks"),
             body: Some(("application/json", body)),
+            headers: Vec::new(),
             deadline: DEFAULT_TIMEOUT,
         };
         self.accepted(call).await.map(|_answer| ())
+    }
+
+    /// Sends a device-to-cloud message. While the hub can't be reached it is stored, whatever `wait` says.
+    ///
+    /// Not cancel-safe: the daemon may send a message whose answer nobody waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses; with [`Wait::Hub`] a problem of kind
+    /// `timeout` means that the message is stored and still on its way.
+    pub async fn send(
+        &self,
+        module: &str,
+        message: &Message,
+        wait: Wait,
+    ) -> Result<Sent, ClientError> {
+        let (query, deadline) = match wait {
+            Wait::Stored => ("?wait=stored".to_owned(), DEFAULT_TIMEOUT + GRACE),
+            Wait::Hub { timeout } => {
+                let seconds = whole_seconds(timeout);
+                (format!("?timeout={seconds}"), Duration::from_secs(seconds) + GRACE)
+            }
+        };
+        let properties = message.properties.iter().map(|(name, value)| format!("{name}={value}"));
+        let properties: Vec<String> = properties.collect();
+        let optional = [
+            ("content-encoding", &message.content_encoding),
+            (HEADER_MESSAGE_ID, &message.message_id),
+            (HEADER_CORRELATION_ID, &message.correlation_id),
+        ];
+        let optional =
+            optional.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let properties = properties.iter().map(|text| (HEADER_PROPERTY, text.as_str()));
+        let media_type = message.content_type.as_deref().unwrap_or_default();
+        let call = Call {
+            method: Method::POST,
+            target: module_target(module, "/messages") + &query,
+            body: Some((media_type, message.payload.clone())),
+            headers: optional.chain(properties).collect(),
+            deadline,
+        };
+        let status = self.accepted(call).await?.status;
+        Ok(if status == StatusCode::ACCEPTED { Sent::Stored } else { Sent::Confirmed })
+    }
+
+    /// Claims direct methods of a module, and hears their calls for as long as the stream is held; no
+    /// name at all means all that this process may answer. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses; a problem of kind `in_use` means
+    /// that somebody else has one of them.
+    pub async fn methods(&self, module: &str, names: &[String]) -> Result<Methods, ClientError> {
+        let mut target = module_target(module, "/methods");
+        for (index, name) in names.iter().enumerate() {
+            target.push_str(if index == 0 { "?name=" } else { "&name=" });
+            target.extend(utf8_percent_encode(name, ENCODED));
+        }
+        let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
+        let open = exchange::open(&self.socket, call).await?;
+        Ok(Methods::new(self.socket.clone(), open, self.silence))
+    }
+
+    /// Answers direct methods across restarts of the daemon; connects with the first
+    /// [`next`](FollowMethods::next).
+    #[must_use]
+    pub fn follow_methods(&self, module: &str, names: &[String]) -> FollowMethods {
+        FollowMethods::new(self.clone(), module.to_owned(), names.to_owned())
+    }
+
+    /// Answers a call of a direct method.
+    ///
+    /// Not cancel-safe: the answer may have been taken; a second one is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the daemon can't be reached or refuses; a problem of kind `not_found` means
+    /// that the call was answered before, or that it is too late.
+    pub async fn answer_method(
+        &self,
+        module: &str,
+        id: &str,
+        answer: &MethodResponse,
+    ) -> Result<(), ClientError> {
+        let id = utf8_percent_encode(id, ENCODED);
+        let call = Call {
+            method: Method::POST,
+            target: module_target(module, &format!("/methods/{id}")),
+            body: Some(("application/json", self.encode(answer)?)),
+            headers: Vec::new(),
+            deadline: DEFAULT_TIMEOUT,
+        };
+        self.accepted(call).await.map(|_nothing| ())
     }
 
     /// Reads the state of the whole daemon; for administrators. Cancel-safe.

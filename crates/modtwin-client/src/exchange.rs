@@ -28,8 +28,10 @@ pub(crate) struct Call<'a> {
     pub(crate) method: Method,
     /// Path and query, already encoded.
     pub(crate) target: String,
-    /// The body and its media type, where there is one.
+    /// The body and its media type, which may be empty, where there is one.
     pub(crate) body: Option<(&'a str, Vec<u8>)>,
+    /// Further headers.
+    pub(crate) headers: Vec<(&'static str, &'a str)>,
     /// How long the answer may take: its head for a stream, all of it otherwise.
     pub(crate) deadline: Duration,
 }
@@ -37,7 +39,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// A request without a body.
     pub(crate) fn new(method: Method, target: String, deadline: Duration) -> Self {
-        Self { method, target, body: None, deadline }
+        Self { method, target, body: None, headers: Vec::new(), deadline }
     }
 }
 
@@ -92,9 +94,14 @@ async fn send(socket: &Path, call: Call<'_>) -> Result<Open, ClientError> {
         .uri(call.target)
         .header(header::HOST, "localhost")
         .header(header::USER_AGENT, concat!("modtwin-client/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in call.headers {
+        request = request.header(name, value.as_bytes());
+    }
     let body = match call.body {
         Some((media_type, body)) => {
-            request = request.header(header::CONTENT_TYPE, media_type);
+            if !media_type.is_empty() {
+                request = request.header(header::CONTENT_TYPE, media_type);
+            }
             Full::new(Bytes::from(body))
         }
         None => Full::default(),

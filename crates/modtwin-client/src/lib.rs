@@ -29,9 +29,12 @@ mod error;
 mod exchange;
 mod follow;
 mod lines;
+mod methods;
+mod stream;
 mod watch;
 
-pub use client::{Client, Reported, Wait};
+pub use client::{Client, Message, Reported, Sent, Wait};
 pub use error::ClientError;
-pub use follow::{Follow, Followed};
+pub use follow::{Follow, FollowMethods, Followed};
+pub use methods::Methods;
 pub use watch::{Watch, WatchOptions};

@@ -255,6 +255,13 @@ const KEYS: &[Key] = &[
         "Whether what handlers acknowledge is reported as ac, av and ad.",
     ),
     key("module[].model-id", Text, Optional, "The Plug and Play model to announce, a DTMI."),
+    key(
+        "module[].method-timeout",
+        // 5 min is the longest that a caller may wait ("Understand and invoke direct methods").
+        KeyType::Duration { min: Duration::from_secs(1), max: Duration::from_secs(300) },
+        Value("30s"),
+        "How long a direct method may take before the gateway answers 504 for its handler.",
+    ),
     key("module[].handler[]", Tables, Optional, "A local process that may use the module."),
     key("module[].handler[].name", Text, Required, "The handler's name, unique in its module."),
     key("module[].handler[].user", Text, Optional, "The system user that it runs as."),

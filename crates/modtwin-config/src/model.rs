@@ -107,6 +107,8 @@ pub struct Module {
     pub acknowledge: Acknowledge,
     /// The Plug and Play model to announce, a DTMI.
     pub model_id: Option<String>,
+    /// How long a direct method may take, 1 s to 5 min.
+    pub method_timeout: Duration,
     /// The local processes that may use this module. Invariant: no name twice.
     pub handlers: Vec<Handler>,
 }

@@ -38,6 +38,9 @@ pub(crate) fn read<'a>(
         .text("acknowledge", problems, values::acknowledge)
         .or_default("module[].acknowledge", values::acknowledge);
     let model_id = table.text("model-id", problems, values::model_id).optional();
+    let method_timeout = table
+        .duration("method-timeout", problems)
+        .or_default(METHOD_TIMEOUT, |text| values::duration(METHOD_TIMEOUT, text));
     let handlers = handlers(table, problems);
     let finish = || {
         Some(Module {
@@ -45,12 +48,14 @@ pub(crate) fn read<'a>(
             credential: credential?,
             acknowledge: acknowledge?,
             model_id: model_id?,
+            method_timeout: method_timeout?,
             handlers: handlers?,
         })
     };
     ReadModule { place: table.place_of("id"), module: finish(), id }
 }
 
+const METHOD_TIMEOUT: &str = "module[].method-timeout";
 const CERTIFICATE: &str = "certificate";
 const PRIVATE_KEY: &str = "private-key";
 const PASSWORD_FILE: &str = "private-key-password-file";

@@ -1,6 +1,6 @@
 //! The task of one connection, from CONNACK to its end.
 //!
-//! Owns the time limits of SUBACKs and of messages to be written. paho sends a client's calls in
+//! Owns the time limits of SUBACKs, PUBACKs and of messages to be written. paho sends a client's calls in
 //! order, so they are awaited in order.
 
 use std::time::Duration;
@@ -39,8 +39,8 @@ pub(crate) async fn follow(opened: Opened, epoch: Epoch) {
             () = ended(&mut stage, epoch) => None,
         };
         match settled {
-            Some(Ok(true)) => state.line.say(epoch, LinkStatus::Subscribed),
-            Some(Ok(false)) => {}
+            Some(Ok(Some(status))) => state.line.say(epoch, status),
+            Some(Ok(None)) => {}
             Some(Err(fault)) => {
                 state.spend();
                 state.fail(epoch, fault);
@@ -65,20 +65,21 @@ async fn ended(stage: &mut watch::Receiver<Stage>, epoch: Epoch) {
     let _ = stage.wait_for(|stage| stage.epoch != epoch || stage.phase == Phase::Over).await;
 }
 
-/// Waits for a call's outcome; `true` where it was a subscription.
-async fn settle(call: &mut Call) -> Result<bool, Fault> {
+/// Waits for a call's outcome; gives what the session is to hear of it.
+async fn settle(call: &mut Call) -> Result<Option<LinkStatus>, Fault> {
     let issued = call.issued;
     match &mut call.kind {
         CallKind::Subscriptions(subscriptions) => {
             for (filter, token) in subscriptions {
                 subscription(filter, token, issued + SUBACK_LIMIT).await?;
             }
-            Ok(true)
+            Ok(Some(LinkStatus::Subscribed))
         }
-        CallKind::Delivery { token, .. } => {
+        CallKind::Delivery { token, number, .. } => {
             match timeout_at(issued + DELIVERY_LIMIT, token).await {
-                Ok(Ok(_)) => Ok(false),
+                Ok(Ok(_)) => Ok(number.map(LinkStatus::Confirmed)),
                 Ok(Err(error)) => Err(fault::unsent(&fault::text(&error))),
+                Err(_) if number.is_some() => Err(fault::unconfirmed(DELIVERY_LIMIT)),
                 Err(_) => Err(fault::unwritten(DELIVERY_LIMIT)),
             }
         }
@@ -111,5 +112,5 @@ fn is_pending(call: &mut Call) -> bool {
 
 /// How long a SUBACK may take; the Python SDK waits as long.
 const SUBACK_LIMIT: Duration = Duration::from_secs(10);
-/// How long a message may wait for room in the socket.
+/// How long a message may wait for room in the socket, or for the hub's confirmation.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(30);

@@ -109,6 +109,13 @@ pub(crate) fn unwritten(limit: Duration) -> Fault {
     )
 }
 
+pub(crate) fn unconfirmed(limit: Duration) -> Fault {
+    Fault::new(
+        Reason::Network,
+        format!("the hub did not confirm a message within {} s", limit.as_secs()),
+    )
+}
+
 pub(crate) fn unsubscribed(reason: Reason, filter: &str, why: &str) -> Fault {
     Fault::new(reason, format!("cannot subscribe to `{filter}`: {why}"))
 }

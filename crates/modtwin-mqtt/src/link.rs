@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use modtwin_core::status::{Fault, Reason};
 use modtwin_session::link::{ConnectRequest, Epoch, HubLink, LinkStatus};
+use paho_mqtt::{Message, QoS};
 use tokio::time::Instant;
 
 use crate::attempt::Attempt;
@@ -57,6 +58,24 @@ impl Link {
         }
     }
 
+    /// Publishes, with QoS 1 where the hub's confirmation is to be told under a number.
+    fn send(&self, number: Option<u64>, topic: &str, payload: Vec<u8>) {
+        let Some(epoch) = self.epoch else { return };
+        if topic.is_empty() || topic.contains('\0') || i32::try_from(payload.len()).is_err() {
+            let detail = format!("{} bytes to the topic {topic:?} are no message", payload.len());
+            return self.give_up(epoch, Fault::new(Reason::HubError, detail));
+        }
+        match Place::take(&self.line, OUTBOUND_QUEUE) {
+            Some(place) => {
+                let qos = if number.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                let message = Message::new(topic, payload, qos);
+                let link = self.id;
+                self.order(epoch, Command::Publish { link, epoch, number, message, place });
+            }
+            None => self.give_up(epoch, fault::stuck(OUTBOUND_QUEUE)),
+        }
+    }
+
     fn give_up(&self, epoch: Epoch, fault: Fault) {
         if self.line.end(epoch, LinkStatus::Lost(fault)) {
             self.order(epoch, Command::Close { link: self.id, epoch });
@@ -94,18 +113,11 @@ impl HubLink for Link {
     }
 
     fn publish(&mut self, topic: &str, payload: Vec<u8>) {
-        let Some(epoch) = self.epoch else { return };
-        if topic.is_empty() || topic.contains('\0') || i32::try_from(payload.len()).is_err() {
-            let detail = format!("{} bytes to the topic {topic:?} are no message", payload.len());
-            return self.give_up(epoch, Fault::new(Reason::HubError, detail));
-        }
-        match Place::take(&self.line, OUTBOUND_QUEUE) {
-            Some(place) => {
-                let topic = topic.to_owned();
-                self.order(epoch, Command::Publish { link: self.id, epoch, topic, payload, place });
-            }
-            None => self.give_up(epoch, fault::stuck(OUTBOUND_QUEUE)),
-        }
+        self.send(None, topic, payload);
+    }
+
+    fn deliver(&mut self, number: u64, topic: &str, payload: Vec<u8>) {
+        self.send(Some(number), topic, payload);
     }
 
     fn disconnect(&mut self) {

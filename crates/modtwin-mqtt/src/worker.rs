@@ -28,8 +28,8 @@ pub(crate) enum Command {
     Open(Box<Open>),
     /// Subscribe, one SUBSCRIBE a filter.
     Subscribe { link: u64, epoch: Epoch, filters: Vec<String> },
-    /// Publish with QoS 0.
-    Publish { link: u64, epoch: Epoch, topic: String, payload: Vec<u8>, place: Place },
+    /// Publish; with a number the hub's confirmation is told.
+    Publish { link: u64, epoch: Epoch, number: Option<u64>, message: Message, place: Place },
     /// Send DISCONNECT, if that epoch is connected.
     Close { link: u64, epoch: Epoch },
     /// Part with a link's client.
@@ -86,8 +86,8 @@ pub(crate) struct Call {
 pub(crate) enum CallKind {
     /// One for each filter.
     Subscriptions(Vec<(String, Token)>),
-    /// A message, and the place that it takes up.
-    Delivery { token: Token, _place: Place },
+    /// A message, the number to tell its confirmation under, and the place that it takes up.
+    Delivery { token: Token, number: Option<u64>, _place: Place },
 }
 
 struct Slot {
@@ -124,8 +124,8 @@ impl Worker {
             match command {
                 Command::Open(open) => self.open(*open),
                 Command::Subscribe { link, epoch, filters } => self.subscribe(link, epoch, filters),
-                Command::Publish { link, epoch, topic, payload, place } => {
-                    self.publish(link, epoch, Message::new(topic, payload, QoS::AtMostOnce), place);
+                Command::Publish { link, epoch, number, message, place } => {
+                    self.publish(link, epoch, (number, message), place);
                 }
                 Command::Close { link, epoch } => self.close(link, epoch),
                 Command::Remove { link } => self.remove(link),
@@ -212,7 +212,13 @@ impl Worker {
         let _ = slot.calls.send(call);
     }
 
-    fn publish(&self, link: u64, epoch: Epoch, message: Message, place: Place) {
+    fn publish(
+        &self,
+        link: u64,
+        epoch: Epoch,
+        (number, message): (Option<u64>, Message),
+        place: Place,
+    ) {
         let Some(slot) = self.carrier(link, epoch) else {
             return;
         };
@@ -220,7 +226,7 @@ impl Worker {
         let account = Unsettled::new(state);
         match slot.handle.client.try_publish(message) {
             Ok(token) => {
-                let kind = CallKind::Delivery { token: token.into(), _place: place };
+                let kind = CallKind::Delivery { token: token.into(), number, _place: place };
                 let _ = slot.calls.send(Call { kind, issued: Instant::now(), _account: account });
             }
             Err(error) => state.fail(epoch, unsent(&error)),
@@ -314,7 +320,8 @@ async fn watch_close(token: Token, state: Arc<State>, epoch: Epoch) {
     state.over(epoch);
 }
 
-/// How long paho may wait for acknowledgements before it sends DISCONNECT; QoS 0 has none.
+/// How long paho may wait for acknowledgements before it sends DISCONNECT; what is unconfirmed by
+/// then is sent again by whoever keeps it.
 const DISCONNECT_FLUSH: Duration = Duration::from_millis(100);
 /// How long a DISCONNECT may take. It stays queued behind writes to a peer that does not read.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);

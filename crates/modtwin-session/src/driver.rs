@@ -2,10 +2,12 @@
 //!
 //! Owns the order in which events are taken. Performing the effects is in `effects`, what
 //! concerns the disk in `saving`, what the log hears in `log`, the change of a live session's
-//! credential in `renewal`.
+//! credential in `renewal`, messages in `outgoing`, direct methods in `desk`.
 
+mod desk;
 mod effects;
 mod log;
+mod outgoing;
 mod renewal;
 mod saving;
 
@@ -13,6 +15,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
+use modtwin_core::methods::Owner;
 use modtwin_core::session::{AckRefused, Session, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
 use modtwin_wire::Inbound;
@@ -21,7 +24,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, warn};
 
+use self::desk::Desk;
 use self::log::NearlyFull;
+use self::outgoing::{OnDisk, Outgoing};
 use self::renewal::Renewal;
 use crate::clock::ClockReceiver;
 use crate::credential::Credential;
@@ -29,7 +34,7 @@ use crate::handle::{AckError, Acknowledgement, Command, ReportError};
 use crate::link::{Epoch, InboundMessage, LinkStatus};
 use crate::log_limit::LogLimit;
 use crate::publish::{Clock, Surroundings};
-use crate::seat::{Ends, load, wall_time};
+use crate::seat::{Ends, load, load_messages, wall_time};
 use crate::store::{StoreError, to_stored_ms};
 use crate::stored::from_stored;
 use crate::waiters::{StoredWaiter, Waiters};
@@ -73,6 +78,11 @@ enum Job {
     Prepared(Epoch, Result<Credential, Fault>),
     /// The turn to renew the credential has come; none where nobody gives turns any more.
     Turn(Option<OwnedSemaphorePermit>),
+    /// The turn to send a message has come.
+    MessageTurn,
+    MessagesOnDisk(OnDisk),
+    /// Whoever answered methods does so no more.
+    OwnerGone(Owner),
 }
 
 /// One run of a session.
@@ -85,6 +95,8 @@ pub(crate) struct Driver<'a> {
     waiters: Waiters,
     jobs: JoinSet<Job>,
     renewal: Renewal,
+    outgoing: Outgoing,
+    desk: Desk,
     reached: watch::Receiver<u64>,
     clock: ClockReceiver,
     /// The state on disk could not be read: it must not be overwritten.
@@ -122,7 +134,10 @@ impl<'a> Driver<'a> {
         let durable = stored.map(from_stored).unwrap_or_default();
         let mut session = Session::new(ends.config.settings.clone(), durable, clock.now());
         session.set_handlers(clock.now(), ends.config.handlers.clone());
+        let messages = load_messages(&ends.ports.messages).await;
         Self {
+            outgoing: Outgoing::new(&ends.config, messages),
+            desk: Desk::new(ends.config.method_limit),
             reached: ends.ports.governor.reached(),
             clock: ends.ports.clock.clone(),
             unread,
@@ -164,7 +179,12 @@ impl<'a> Driver<'a> {
 
     async fn next_event(&mut self) -> Event {
         let clock = self.around.clock;
-        let deadline = self.session.next_deadline().map(|at| clock.instant(at));
+        let deadlines = [
+            self.session.next_deadline(),
+            self.outgoing.next_deadline(),
+            self.desk.next_deadline(),
+        ];
+        let deadline = deadlines.into_iter().flatten().min().map(|at| clock.instant(at));
         let Self { ends, stop, jobs, renewal, reached, clock: wall, .. } = self;
         let events = &mut ends.ports.events;
         // A closed channel is never ready: the other ends live in the supervisor, which says stop.
@@ -186,7 +206,11 @@ impl<'a> Driver<'a> {
         let now = self.around.clock.now();
         match event {
             Event::Stop => self.session.stop(now),
-            Event::Timeout => self.session.handle_timeout(now),
+            Event::Timeout => {
+                self.session.handle_timeout(now);
+                self.outgoing.handle_timeout(now);
+                self.expire_calls();
+            }
             Event::Renew => self.await_renewal_turn(),
             Event::HubReached => self.session.hasten(now),
             Event::ClockChanged => self.session.clock_was_set(now),
@@ -200,6 +224,9 @@ impl<'a> Driver<'a> {
             }
             Event::Job(Ok(Job::Prepared(epoch, credential))) => self.prepared(epoch, credential),
             Event::Job(Ok(Job::Turn(turn))) => self.renew(turn),
+            Event::Job(Ok(Job::MessageTurn)) => self.message_turn(),
+            Event::Job(Ok(Job::MessagesOnDisk(done))) => self.messages_on_disk(done),
+            Event::Job(Ok(Job::OwnerGone(owner))) => self.owner_gone(owner),
             Event::Job(Err(error)) => self.job_failed(&error),
             Event::Status(epoch, status) => {
                 if epoch.0 == self.ends.epoch {
@@ -234,8 +261,9 @@ impl<'a> Driver<'a> {
             LinkStatus::Lost(fault) => {
                 self.renewal.end();
                 self.ends.ports.governor.note_failed(fault.reason);
-                self.session.handle_lost(now, fault);
+                self.link_lost(fault);
             }
+            LinkStatus::Confirmed(number) => self.outgoing.confirmed(number),
         }
     }
 
@@ -251,6 +279,7 @@ impl<'a> Driver<'a> {
                 }
                 self.session.handle_message(now, message);
             }
+            Ok(Inbound::Method(call)) => self.method_called(call),
             Ok(Inbound::Foreign) => debug!(topic = message.topic, "message for nobody"),
             Err(error) => {
                 if let Some(dropped) = self.log_limit.permit() {
@@ -273,6 +302,16 @@ impl<'a> Driver<'a> {
                 self.ends.config.handlers.clone_from(&rules);
                 self.session.set_handlers(now, rules);
             }
+            Command::MethodLimit(limit) => {
+                self.ends.config.method_limit = limit;
+                self.desk.set_limit(limit);
+            }
+            Command::Send { message, until, told } => self.take_message(*message, until, told),
+            // A caller that has left is no error here and below.
+            Command::Claim { names, claimed } => drop(claimed.send(self.claim_methods(names))),
+            Command::Answer { id, answer, taken } => {
+                drop(taken.send(self.method_answered(&id, answer)));
+            }
             Command::Report { patch, stored, accepted } => {
                 let keys: BTreeSet<String> = patch.keys().cloned().collect();
                 if let Some(sequence) = self.session.waits_already(&patch) {
@@ -285,7 +324,6 @@ impl<'a> Driver<'a> {
                         self.waiters.wait_stored(sequence, StoredWaiter::Report(stored));
                         self.waiters.wait_accepted(sequence, keys, accepted);
                     }
-                    // A caller that has left is no error here and below.
                     Ok(Taken::AlreadyThere { sequence, version }) => {
                         drop(stored.send(Ok(sequence)));
                         drop(accepted.send(Ok(version)));
@@ -324,7 +362,7 @@ impl<'a> Driver<'a> {
     async fn finish(mut self) {
         self.ends.refuse_commands().await;
         let deadline = Instant::now() + LAST_SAVE;
-        while self.session.is_unsaved() {
+        while self.session.is_unsaved() || self.outgoing.is_unsaved() {
             let job = tokio::select! {
                 job = self.jobs.join_next() => job,
                 () = sleep_until(deadline) => None,

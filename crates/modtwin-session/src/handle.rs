@@ -1,6 +1,9 @@
-//! How the rest of the daemon talks to a module's session.
+//! How the rest of the daemon talks to a module's session. What concerns messages and methods is in
+//! [`crate::messages`] and [`crate::methods`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use modtwin_core::acknowledgement::Acknowledgement;
 use modtwin_core::document::Document;
@@ -8,6 +11,8 @@ use modtwin_core::handlers::HandlerRule;
 use modtwin_core::ids::ModuleId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::messages::{Backlog, DeviceMessage, SendError, Settled, Until};
+use crate::methods::{AnswerError, ClaimError, MethodAnswer, MethodCalls};
 use crate::store::StoreError;
 use crate::view::{ModuleView, Written};
 
@@ -88,9 +93,24 @@ pub(crate) enum Command {
         acknowledgement: Acknowledgement,
         stored: oneshot::Sender<Result<(), AckError>>,
     },
+    Send {
+        message: Box<DeviceMessage>,
+        until: Until,
+        told: oneshot::Sender<Result<Settled, SendError>>,
+    },
+    Claim {
+        names: BTreeSet<String>,
+        claimed: oneshot::Sender<Result<MethodCalls, ClaimError>>,
+    },
+    Answer {
+        id: String,
+        answer: MethodAnswer,
+        taken: oneshot::Sender<Result<(), AnswerError>>,
+    },
     Reconnect,
     Renew,
     Handlers(Vec<HandlerRule>),
+    MethodLimit(Duration),
 }
 
 /// The handle of one module's session; clones talk to the same one.
@@ -100,6 +120,7 @@ pub struct ModuleHandle {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) view: watch::Receiver<Arc<ModuleView>>,
     pub(crate) written: watch::Receiver<Written>,
+    pub(crate) backlog: watch::Receiver<Backlog>,
 }
 
 impl ModuleHandle {

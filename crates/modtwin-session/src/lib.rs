@@ -1,7 +1,7 @@
 //! The task that drives one module identity, and the ports it needs.
 //!
-//! Owns: the meeting of the core's state machine with tokio, the ports ([`link`], [`credential`],
-//! [`store`]) and the handle through which the rest of the daemon talks to a module. Leaves to
+//! Owns: the meeting of the core's state machines with tokio, the ports ([`link`], [`credential`],
+//! [`store`], [`messages`]) and the handle through which the rest of the daemon talks to a module. Leaves to
 //! others: MQTT itself, files, keys, and who may ask for what. The task is the sole writer of its
 //! module's state.
 
@@ -12,6 +12,8 @@ pub mod governor;
 pub mod handle;
 pub mod link;
 mod log_limit;
+pub mod messages;
+pub mod methods;
 mod publish;
 pub mod seat;
 pub mod store;

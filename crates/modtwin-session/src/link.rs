@@ -51,6 +51,8 @@ pub enum LinkStatus {
     Failed(Fault),
     /// SUBACK has come and granted every filter.
     Subscribed,
+    /// The hub has confirmed (PUBACK) what was delivered under this number.
+    Confirmed(u64),
     /// The connection has ended; nothing more comes of this epoch. Also said where the queue of
     /// messages overran, because a message was lost then.
     Lost(Fault),
@@ -72,7 +74,7 @@ pub struct InboundMessage {
 /// Two queues, so that a flood of messages can't hold up the news that the link is gone.
 #[derive(Debug)]
 pub struct LinkEvents {
-    /// At most four entries an epoch, hence without a bound.
+    /// At most four entries an epoch and one for each delivery, hence without a bound.
     pub status: mpsc::UnboundedReceiver<(Epoch, LinkStatus)>,
     /// Bounded by [`MESSAGE_QUEUE`]; a full queue ends the connection as [`LinkStatus::Lost`].
     pub messages: mpsc::Receiver<InboundMessage>,
@@ -86,6 +88,9 @@ pub trait HubLink: Send + fmt::Debug {
     fn subscribe(&mut self, filters: &[&str]);
     /// Publishes with QoS 0; the hub's answer is a message of its own.
     fn publish(&mut self, topic: &str, payload: Vec<u8>);
+    /// Publishes with QoS 1; ends in `Confirmed` with that number, or `Lost`. What is not confirmed by
+    /// then may have arrived or not; the link does not send it again.
+    fn deliver(&mut self, number: u64, topic: &str, payload: Vec<u8>);
     /// Ends the connection with DISCONNECT; nothing more is heard of its epoch.
     fn disconnect(&mut self);
 }

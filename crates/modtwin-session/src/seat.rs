@@ -19,6 +19,7 @@ use crate::driver::{Driver, End};
 use crate::governor::{Governor, Share};
 use crate::handle::{COMMAND_QUEUE, Command, ModuleHandle};
 use crate::link::{HubLink, LinkEvents};
+use crate::messages::{Backlog, FoundMessages, MessageStore};
 use crate::store::{Loaded, StoreError, TwinStore};
 use crate::stored::from_stored;
 use crate::view::{HubView, ModuleView, Sizes, Written};
@@ -50,6 +51,8 @@ pub struct SessionConfig {
     pub settings: Settings,
     /// The module's handlers.
     pub handlers: Vec<HandlerRule>,
+    /// How long a direct method may take.
+    pub method_limit: Duration,
 }
 
 /// The parts of the outside world that a session touches.
@@ -63,6 +66,8 @@ pub struct Ports {
     pub credentials: Arc<dyn CredentialSource>,
     /// Keeps the state.
     pub store: Arc<dyn TwinStore>,
+    /// Keeps messages that wait.
+    pub messages: Arc<dyn MessageStore>,
     /// The budget that all sessions share.
     pub governor: Governor,
     /// Says whether the wall clock can be right.
@@ -81,6 +86,7 @@ pub(crate) struct Ends {
     pub(crate) epoch: u64,
     pub(crate) connects: u64,
     pub(crate) written: watch::Sender<Written>,
+    pub(crate) backlog: watch::Sender<Backlog>,
     /// What became of a damaged state file.
     pub(crate) damage: Option<String>,
 }
@@ -111,6 +117,7 @@ impl Seat {
         let damage = loaded.as_ref().ok().and_then(|loaded| loaded.damage.clone());
         let share = Arc::new(ports.governor.join());
         let (written, written_receiver) = watch::channel(Written::default());
+        let (backlog, backlog_receiver) = watch::channel(Backlog::default());
         let (view, view_receiver) = watch::channel(Arc::new(first_view(&config.module, loaded)));
         let module = config.module.clone();
         let handle = ModuleHandle {
@@ -118,9 +125,20 @@ impl Seat {
             commands: command_sender,
             view: view_receiver,
             written: written_receiver,
+            backlog: backlog_receiver,
         };
-        let ends =
-            Ends { share, config, ports, commands, view, epoch: 0, connects: 0, written, damage };
+        let ends = Ends {
+            share,
+            config,
+            ports,
+            commands,
+            view,
+            epoch: 0,
+            connects: 0,
+            written,
+            backlog,
+            damage,
+        };
         (handle, Self { ends: Arc::new(Mutex::new(ends)), module })
     }
 
@@ -163,6 +181,16 @@ pub(crate) async fn load(store: &Arc<dyn TwinStore>) -> Result<Loaded, StoreErro
     let store = Arc::clone(store);
     tokio::task::spawn_blocking(move || store.load()).await.unwrap_or_else(|_panicked| {
         Err(StoreError("reading the state directory failed unexpectedly".to_owned()))
+    })
+}
+
+/// Reads the messages that wait, on a blocking thread.
+pub(crate) async fn load_messages(
+    store: &Arc<dyn MessageStore>,
+) -> Result<FoundMessages, StoreError> {
+    let store = Arc::clone(store);
+    tokio::task::spawn_blocking(move || store.load()).await.unwrap_or_else(|_panicked| {
+        Err(StoreError("reading the stored messages failed unexpectedly".to_owned()))
     })
 }
 

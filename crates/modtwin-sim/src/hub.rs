@@ -185,7 +185,7 @@ mod tests {
     fn decoded(message: &Message) -> HubMessage {
         match modtwin_wire::decode(&message.topic, &message.payload).unwrap() {
             Inbound::Twin(message) => message,
-            Inbound::Foreign => panic!("{message:?} is foreign"),
+            other => panic!("{message:?} is {other:?}"),
         }
     }
 

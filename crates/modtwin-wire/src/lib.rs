@@ -1,12 +1,14 @@
 //! MQTT topics and payloads of IoT Hub to typed hub messages, and back.
 //!
 //! Owns: every topic string, the property bags in them, and the JSON bodies. Leaves to others:
-//! what a message means. Total on any bytes: what can't be read is an error value, what is not
-//! for twins is [`Inbound::Foreign`].
+//! what a message means. Total on any bytes: what can't be read is an error value, what is neither
+//! for twins nor a direct method is [`Inbound::Foreign`].
 //!
 //! Source: "Communicate with an IoT hub using the MQTT protocol" (Microsoft documentation).
 
 mod bag;
+pub mod method;
+pub mod telemetry;
 
 use modtwin_core::document::{Document, merge};
 use modtwin_core::ids::{DeviceId, ModuleId};
@@ -14,6 +16,8 @@ use modtwin_core::message::{Answer, HubMessage, Refusal, Request, RequestId};
 use modtwin_core::twin::Section;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+
+use crate::method::MethodCall;
 
 const ANSWER_PREFIX: &str = "$iothub/twin/res/";
 const DESIRED_PREFIX: &str = "$iothub/twin/PATCH/properties/desired/";
@@ -23,20 +27,22 @@ const REPORT_TOPIC: &str = "$iothub/twin/PATCH/properties/reported/?$rid=";
 /// The longest part of a hub's error text that is kept, in characters.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// What stays as it is in a query value of the user name.
+/// What stays as it is in a name or value of a query: in the user name, and in property bags.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The topic filters of a twin session.
-pub const SUBSCRIPTIONS: [&str; 2] =
-    ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#"];
+/// The topic filters of a session.
+pub const SUBSCRIPTIONS: [&str; 3] =
+    ["$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#"];
 
-/// A message of a twin session, or one of somebody else's concern.
+/// A message from the hub, or one of somebody else's concern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Inbound {
-    /// For the session.
+    /// About the twin.
     Twin(HubMessage),
-    /// Not about twins, or the answer to a request that was never made here.
+    /// A direct method is called.
+    Method(MethodCall),
+    /// Something else, or the answer to a request that was never made here.
     Foreign,
 }
 
@@ -113,6 +119,11 @@ pub fn decode(topic: &str, payload: &[u8]) -> Result<Inbound, WireError> {
     }
     if let Some(rest) = topic.strip_prefix(DESIRED_PREFIX) {
         return decode_desired(topic, rest, payload);
+    }
+    if let Some(call) =
+        topic.strip_prefix(method::CALL_PREFIX).and_then(|rest| method::decode(rest, payload))
+    {
+        return Ok(Inbound::Method(call));
     }
     Ok(Inbound::Foreign)
 }

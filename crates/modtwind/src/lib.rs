@@ -16,6 +16,7 @@ pub mod exit;
 mod foresight;
 pub mod local_api;
 pub mod logging;
+mod message_store;
 pub mod signals;
 mod store;
 mod supervisor;

@@ -1,4 +1,4 @@
-//! The state directory: one folder a module, in it one JSON file that is always whole.
+//! The state directory: one folder a module, in it one JSON file with the twin that is always whole.
 //!
 //! A save writes a temporary file, syncs it, renames it over the old one and syncs the folder, so
 //! that after a crash or a power cut there is either the old state or the new one. What is damaged
@@ -42,6 +42,12 @@ impl StateFolder {
     #[must_use]
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.join(STATE_FILE)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn keep_aside(&self, why: &str) -> Result<Loaded, StoreError> {
@@ -149,7 +155,8 @@ fn sync_folder(folder: &Path) -> Result<(), StoreError> {
         .map_err(|error| failed("sync", folder, &error))
 }
 
-fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+/// The error of a call that failed on `path`, with what to do about it.
+pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     let hint = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room on that disk",
         ErrorKind::PermissionDenied => "; the daemon's user must own the state directory",

@@ -275,6 +275,9 @@ impl Supervisor {
             if unit.module.handlers != module.handlers && !renew {
                 unit.handle.set_handlers(handler_rules(&module)).await;
             }
+            if unit.module.method_timeout != module.method_timeout && !renew {
+                unit.handle.set_method_limit(module.method_timeout).await;
+            }
             unit.module = Arc::clone(&module);
             if renew {
                 unit.replacement = Some(Replacement::Module(module));

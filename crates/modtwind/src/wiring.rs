@@ -24,6 +24,7 @@ use modtwin_session::seat::{Ports, Seat, SessionConfig};
 use tokio::sync::Semaphore;
 
 use crate::credential::Keeper;
+use crate::message_store::MessageFolder;
 use crate::store::StateFolder;
 
 /// The mean time between two connects of the daemon when all is well (client SDKs and the hub's
@@ -69,11 +70,13 @@ impl Workshop {
             Transport::WebSocket => Carrier::WebSocket,
         });
         let keeper = Arc::new(self.keeper(hub, module));
+        let folder = StateFolder::new(&self.state_directory, &module.id);
         let ports = Ports {
             link: Box::new(link),
             events,
             credentials: Arc::clone(&keeper) as Arc<dyn CredentialSource>,
-            store: Arc::new(StateFolder::new(&self.state_directory, &module.id)),
+            messages: Arc::new(MessageFolder::new(folder.folder())),
+            store: Arc::new(folder),
             governor: self.governor.clone(),
             clock: self.clock.clone(),
         };
@@ -180,6 +183,7 @@ fn session_config(hub: &Hub, module: &Module) -> SessionConfig {
             seed: RandomState::new().hash_one(module.id.as_str()),
         },
         handlers: handler_rules(module),
+        method_limit: module.method_timeout,
     }
 }
 

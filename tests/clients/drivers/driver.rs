@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use modtwin_api::{AckRequest, Event, Revision};
-use modtwin_client::{Client, ClientError, Followed, Reported, Wait, WatchOptions};
+use anyhow::Context as _;
+use modtwin_api::{AckRequest, Event, MethodResponse, Revision};
+use modtwin_client::{Client, ClientError, Followed, Message, Reported, Sent, Wait, WatchOptions};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -94,6 +95,43 @@ async fn watch(
     }
 }
 
+async fn methods(client: Client, module: String, names: Vec<String>) {
+    let mut follow = client.follow_methods(&module, &names);
+    loop {
+        let call = match follow.next().await {
+            Ok(Some(call)) => call,
+            Ok(None) => return tell(&json!({"event": "ended"})),
+            Err(error) => return tell(&merged(json!({"event": "failed"}), failure(&error))),
+        };
+        tell(&json!({"event": "invoke", "method": call.method, "payload": call.payload}));
+        let answer = MethodResponse { status: 200, payload: json!({"echo": call.payload}) };
+        if let Err(error) = client.answer_method(&module, &call.id, &answer).await {
+            tell(&merged(json!({"event": "failed"}), failure(&error)));
+        }
+    }
+}
+
+fn message(rest: &str) -> anyhow::Result<Message> {
+    let (words, payload) = rest.split_once("-- ").context("expected `-- TEXT`")?;
+    let mut message = Message { payload: payload.into(), ..Message::default() };
+    for word in words.split_whitespace() {
+        let (name, value) = word.split_once('=').context("expected NAME=VALUE")?;
+        let optional = match name {
+            "content-type" => &mut message.content_type,
+            "content-encoding" => &mut message.content_encoding,
+            "message-id" => &mut message.message_id,
+            "correlation-id" => &mut message.correlation_id,
+            _ => {
+                let (name, value) = value.split_once('=').context("expected NAME=VALUE")?;
+                message.properties.push((name.to_owned(), value.to_owned()));
+                continue;
+            }
+        };
+        *optional = Some(value.to_owned());
+    }
+    Ok(message)
+}
+
 async fn act(client: &Client, command: &str, module: &str, rest: &str) -> anyhow::Result<Value> {
     match command {
         "report" => {
@@ -114,6 +152,11 @@ async fn act(client: &Client, command: &str, module: &str, rest: &str) -> anyhow
             Ok(json!({}))
         }
         "get" => Ok(json!({"twin": client.snapshot(module).await?})),
+        "send" => {
+            let wait = Wait::Hub { timeout: Duration::from_secs(30) };
+            let sent = client.send(module, &message(rest)?, wait).await?;
+            Ok(json!({"delivered": sent == Sent::Confirmed}))
+        }
         "modules" => Ok(json!({"modules": client.modules().await?.modules})),
         other => anyhow::bail!("expected a command, found {other}"),
     }
@@ -142,6 +185,10 @@ async fn main() -> anyhow::Result<()> {
                 let options = watch_options(&rest.split_whitespace().collect::<Vec<_>>())?;
                 let work = watch(client.clone(), module.to_owned(), options, awake.clone());
                 tokio::spawn(work);
+            }
+            "methods" => {
+                let names = rest.split_whitespace().map(str::to_owned).collect();
+                tokio::spawn(methods(client.clone(), module.to_owned(), names));
             }
             "pause" | "resume" => drop(wake.send_replace(command == "resume")),
             _ => match act(&client, command, module, rest).await {

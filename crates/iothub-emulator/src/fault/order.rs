@@ -19,6 +19,7 @@ pub(crate) enum Kind {
     DuplicateDesired,
     ReorderDesired,
     LoseResponse,
+    RefuseMessage,
     Quota,
     Recreate,
     Disable,
@@ -26,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Drop,
         Self::Refuse,
         Self::Stall,
@@ -38,6 +39,7 @@ impl Kind {
         Self::DuplicateDesired,
         Self::ReorderDesired,
         Self::LoseResponse,
+        Self::RefuseMessage,
         Self::Quota,
         Self::Recreate,
         Self::Disable,
@@ -57,6 +59,7 @@ impl Kind {
             Self::DuplicateDesired => "duplicate-desired",
             Self::ReorderDesired => "reorder-desired",
             Self::LoseResponse => "lose-response",
+            Self::RefuseMessage => "refuse-message",
             Self::Quota => "quota",
             Self::Recreate => "recreate",
             Self::Disable => "disable",

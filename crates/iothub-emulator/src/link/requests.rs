@@ -302,6 +302,9 @@ impl Session {
         if self.hub.strike(Kind::Quota, &self.identity.key).is_some() {
             return Err(Ending::Quota);
         }
+        if self.hub.strike(Kind::RefuseMessage, &self.identity.key).is_some() {
+            return Err(Ending::Illegal("message refused by a fault"));
+        }
         let mut properties = properties(bag);
         if publish.retain {
             properties.insert("mqtt-retain".to_owned(), json!("true"));

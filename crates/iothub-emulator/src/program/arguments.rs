@@ -119,7 +119,7 @@ See who is connected, twins and events, and order faults, at https://localhost:8
   curl --cacert ca.pem https://localhost:8443/emulator/v1/clock -d '{\"shift\":\"2h\"}'
 
 Kinds of faults: drop, refuse, stall, blackhole, delay, throttle, error, lose-desired, duplicate-desired,
-reorder-desired, lose-response, quota, recreate, disable, expire; each takes device, module, count, for, chance.
+reorder-desired, lose-response, refuse-message, quota, recreate, disable, expire; each takes device, module, count, for, chance.
 
 As a back end, set what a module wants to know (SAS: a token of the service's connection string):
 

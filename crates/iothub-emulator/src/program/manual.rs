@@ -216,6 +216,7 @@ const FAULTS: [[&str; 3]; 15] = [
         "a notification waits until the next has passed it, at most so long",
     ],
     ["lose-response", "", "a twin request is carried out and its answer swallowed"],
+    ["refuse-message", "", "telemetry closes the link, as hubs do with what they do not take"],
     [
         "recreate",
         "",

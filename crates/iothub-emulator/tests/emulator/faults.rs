@@ -272,6 +272,7 @@ async fn bad_orders_are_refused_and_the_kinds_listed() {
         "stall",
         "blackhole",
         "lose-response",
+        "refuse-message",
         "quota",
         "recreate",
         "disable",

@@ -40,6 +40,7 @@ fn every_option_command_and_fault_is_in_the_manual() {
         "AMQP",
         "reorder-desired",
         "lose-response",
+        "refuse-message",
         "[[step]]",
         "emulator.json",
     ] {

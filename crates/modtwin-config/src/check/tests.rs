@@ -79,6 +79,7 @@ const EVERYTHING: &str = r#"
         private-key-password-file = "credential:password"
         acknowledge = "pnp"
         model-id = "dtmi:com:example:Gate_way2;12"
+        method-timeout = "5s"
           [[module.handler]]
           name = "hvac"
           user = "hvac"
@@ -143,6 +144,7 @@ fn all_modules() -> Vec<Module> {
         credential,
         acknowledge: Acknowledge::None,
         model_id: None,
+        method_timeout: Duration::from_secs(30),
         handlers: Vec::new(),
     };
     let hvac = Handler {
@@ -161,6 +163,7 @@ fn all_modules() -> Vec<Module> {
         Module {
             acknowledge: Acknowledge::Pnp,
             model_id: Some("dtmi:com:example:Gate_way2;12".to_owned()),
+            method_timeout: Duration::from_secs(5),
             handlers: vec![
                 hvac,
                 handler("lights", Principal::Group("lights".to_owned())),

@@ -52,6 +52,14 @@ impl Session {
         }
     }
 
+    /// Takes the news that the hub ended the link once more with the same message under way: it does
+    /// not take that message, and nobody else need be using the identity.
+    pub fn handle_lost_to_a_message(&mut self, now: Millis, fault: Fault) {
+        if !matches!(self.phase, Phase::Stopped | Phase::Waiting) {
+            self.wait(now, fault);
+        }
+    }
+
     /// Takes the hint that the hub can be reached again, since a neighbour just was: an attempt that
     /// waits out a network fault comes sooner, with jitter. A session that keeps breaking is not
     /// hastened.

@@ -10,6 +10,7 @@
 mod authority;
 mod connecting;
 mod credentials;
+mod delivering;
 mod ending;
 mod many;
 mod peer;

@@ -34,6 +34,13 @@ impl Packet {
         (String::from_utf8(topic.to_vec()).unwrap(), payload.to_vec())
     }
 
+    /// Topic, packet id and payload of a PUBLISH with QoS 1.
+    pub(crate) fn delivered(&self) -> (String, [u8; 2], Vec<u8>) {
+        let (topic, mut rest) = self.published();
+        let payload = rest.split_off(2);
+        (topic, [rest[0], rest[1]], payload)
+    }
+
     /// The packet id of a SUBSCRIBE.
     pub(crate) fn id(&self) -> [u8; 2] {
         [self.body[0], self.body[1]]
@@ -189,6 +196,10 @@ pub(crate) fn connack(code: u8) -> [u8; 4] {
 
 pub(crate) fn suback(id: [u8; 2], codes: &[u8]) -> Vec<u8> {
     [&[0x90, 2 + codes.len() as u8], &id[..], codes].concat()
+}
+
+pub(crate) fn puback(id: [u8; 2]) -> [u8; 4] {
+    [0x40, 2, id[0], id[1]]
 }
 
 /// A PUBLISH with QoS 0.

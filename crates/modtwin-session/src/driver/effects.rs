@@ -57,6 +57,8 @@ impl Driver<'_> {
                 }
             }
         }
+        self.tend_messages();
+        self.send_answers();
         self.publish();
     }
 

@@ -10,10 +10,13 @@
     reason = "a test says by a panic that it failed"
 )]
 
+mod answering;
 mod connecting;
 mod crashing;
 mod renewing;
 mod rig;
+mod sending;
 mod sharing;
+mod shelf;
 mod storing;
 mod syncing;

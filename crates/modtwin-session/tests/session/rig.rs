@@ -17,6 +17,7 @@ use modtwin_session::handle::{ModuleHandle, ReportTicket};
 use modtwin_session::link::{
     ConnectRequest, Epoch, HubLink, InboundMessage, LinkEvents, LinkStatus, MESSAGE_QUEUE,
 };
+use modtwin_session::messages::{Backlog, MessageStore};
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
 use modtwin_session::store::{Loaded, StoreError, StoredTwin, TwinStore};
 use modtwin_session::view::ModuleView;
@@ -26,6 +27,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 
+use crate::shelf::Shelf;
+
 /// Longer than every wait of a session, on the clock that costs nothing.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
 /// How long a hanging disk hangs at most, on the real clock, so that a failed test ends.
@@ -34,12 +37,14 @@ const HANG_LIMIT: Duration = Duration::from_secs(20);
 /// The rules of the session under test: the product's, with the default base of one second.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const METHOD_LIMIT: Duration = Duration::from_secs(30);
 
 /// A session and everything around it.
 pub(crate) struct Rig {
     pub(crate) handle: ModuleHandle,
     pub(crate) hub: Hub,
     pub(crate) disk: Arc<Disk>,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) wallet: Arc<Wallet>,
     pub(crate) clock: watch::Sender<ClockState>,
     seat: Seat,
@@ -58,12 +63,26 @@ impl Rig {
         Self::start_with(disk, policy(), Vec::new(), ClockState::default()).await
     }
 
+    /// A session that has just begun, with those messages on disk.
+    pub(crate) async fn start_with_messages(shelf: Arc<Shelf>) -> Self {
+        let circumstances = (policy(), Vec::new(), ClockState::default());
+        Self::start_on_all(Arc::default(), shelf, circumstances).await
+    }
+
     /// A session that has just begun, under those circumstances.
     pub(crate) async fn start_with(
         disk: Arc<Disk>,
         policy: Policy,
         handlers: Vec<HandlerRule>,
         clock: ClockState,
+    ) -> Self {
+        Self::start_on_all(disk, Arc::default(), (policy, handlers, clock)).await
+    }
+
+    async fn start_on_all(
+        disk: Arc<Disk>,
+        shelf: Arc<Shelf>,
+        (policy, handlers, clock): (Policy, Vec<HandlerRule>, ClockState),
     ) -> Self {
         let clock = watch::Sender::new(clock);
         let wallet = Arc::new(Wallet::default());
@@ -73,13 +92,14 @@ impl Rig {
             events,
             credentials: Arc::clone(&wallet) as Arc<dyn CredentialSource>,
             store: Arc::clone(&disk) as Arc<dyn TwinStore>,
+            messages: Arc::clone(&shelf) as Arc<dyn MessageStore>,
             governor: Governor::new(policy, 7),
             clock: clock.subscribe(),
         };
         let (handle, seat) = Seat::open(SessionConfig { handlers, ..config() }, ports).await;
         let stop = watch::Sender::new(false);
         let task = run(&seat, &stop);
-        Self { handle, hub, disk, wallet, clock, seat, stop, task }
+        Self { handle, hub, disk, shelf, wallet, clock, seat, stop, task }
     }
 
     /// Waits for the task's end.
@@ -121,6 +141,24 @@ impl Rig {
     /// Waits until the session stands so with its hub.
     pub(crate) async fn stands(&self, state: HubState, reason: Reason) -> Arc<ModuleView> {
         self.view_where(|view| (view.hub.state, view.hub.reason) == (state, reason)).await
+    }
+
+    /// Waits until `condition` holds of what waits for the hub.
+    pub(crate) async fn backlog_where(&self, condition: impl Fn(&Backlog) -> bool) {
+        let began = std::time::Instant::now();
+        while !condition(&self.handle.backlog()) {
+            assert!(began.elapsed() < HANG_LIMIT, "never; last: {:?}", self.handle.backlog());
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits, on the real clock, until `condition` holds of the messages on disk.
+    pub(crate) async fn shelf_where(&self, condition: impl Fn(&Shelf) -> bool) {
+        let began = std::time::Instant::now();
+        while !condition(&self.shelf) {
+            assert!(began.elapsed() < HANG_LIMIT, "never; last: {:?}", self.shelf);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits for the answer to what was handed in; an error says that whoever owed it is gone.
@@ -167,6 +205,7 @@ fn config() -> SessionConfig {
             seed: 7,
         },
         handlers: Vec::new(),
+        method_limit: METHOD_LIMIT,
     }
 }
 
@@ -185,6 +224,11 @@ pub(crate) enum Call {
         topic: String,
         payload: Vec<u8>,
         on_disk: Option<StoredTwin>,
+    },
+    Deliver {
+        number: u64,
+        topic: String,
+        payload: Vec<u8>,
     },
     Disconnect,
 }
@@ -230,6 +274,10 @@ impl HubLink for ScriptedLink {
     fn publish(&mut self, topic: &str, payload: Vec<u8>) {
         let on_disk = self.disk.content();
         self.note(Place::Publish, Call::Publish { topic: topic.to_owned(), payload, on_disk });
+    }
+
+    fn deliver(&mut self, number: u64, topic: &str, payload: Vec<u8>) {
+        self.note(Place::Publish, Call::Deliver { number, topic: topic.to_owned(), payload });
     }
 
     fn disconnect(&mut self) {
@@ -331,6 +379,36 @@ impl Hub {
                 on_disk: on_disk.expect("sent before anything was on disk"),
             },
             other => panic!("expected a report, found {other:?}"),
+        }
+    }
+
+    /// Waits for a message; returns its number and its payload.
+    pub(crate) async fn delivery(&mut self) -> (u64, String) {
+        match self.call().await {
+            Call::Deliver { number, payload, .. } => (number, String::from_utf8(payload).unwrap()),
+            other => panic!("expected a message, found {other:?}"),
+        }
+    }
+
+    /// Confirms a message.
+    pub(crate) fn confirm(&self, number: u64) {
+        self.say(LinkStatus::Confirmed(number));
+    }
+
+    /// Calls a method.
+    pub(crate) fn invoke(&self, name: &str, rid: &str, payload: &[u8]) {
+        assert!(self.publish(format!("$iothub/methods/POST/{name}/?$rid={rid}"), payload));
+    }
+
+    /// Waits for the answer to a method; returns what comes after the topic's prefix, and the payload.
+    pub(crate) async fn method_answer(&mut self) -> (String, Value) {
+        match self.call().await {
+            Call::Publish { topic, payload, .. } => {
+                let answer = topic.strip_prefix("$iothub/methods/res/").map(str::to_owned);
+                let answer = answer.unwrap_or_else(|| panic!("expected an answer, found {topic}"));
+                (answer, serde_json::from_slice(&payload).unwrap_or_default())
+            }
+            other => panic!("expected an answer, found {other:?}"),
         }
     }
 

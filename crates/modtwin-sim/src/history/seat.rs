@@ -211,7 +211,7 @@ impl Seat {
                 }
                 self.session.handle_message(now, message);
             }
-            Ok(Inbound::Foreign) => {}
+            Ok(Inbound::Method(_) | Inbound::Foreign) => {}
             Err(_unreadable) => {
                 self.asking.occasions += 1;
                 self.session.refresh(now);

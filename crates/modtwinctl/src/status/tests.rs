@@ -39,6 +39,7 @@ fn module(name: &str, state: HubState, reason: HubReason) -> ModuleStatus {
         as_of: Some(ago(3)),
         pending: PendingStatus::default(),
         quarantined: Vec::new(),
+        messages: None,
         sizes: None,
         handlers: Vec::new(),
         credential: None,

@@ -71,6 +71,12 @@ impl Query {
         }
     }
 
+    /// What an answer to a message waits for.
+    pub(crate) fn message_wait(&self) -> Result<Wait, Refusal> {
+        let stated = self.one("wait")?.is_some();
+        if stated { self.wait() } else { Ok(Wait::Hub) }
+    }
+
     /// How long an answer may wait, in seconds, decimals allowed.
     pub(crate) fn timeout(&self) -> Result<Duration, Refusal> {
         let Some(text) = self.one("timeout")? else {
@@ -93,7 +99,7 @@ impl Query {
     }
 }
 
-/// What an answer to a report waits for.
+/// What an answer to a report or a message waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// That it survives power loss.

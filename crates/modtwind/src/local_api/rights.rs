@@ -4,7 +4,7 @@
 //! Leaves to others reading the credentials ([`super::peer`], [`super::unit`]). A refusal says the
 //! same about a module that does not exist as about one that the peer may not use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use modtwin_api::{Problem, ProblemKind};
@@ -219,6 +219,16 @@ impl<'a> Access<'a> {
         self.scope(|entry| &entry.report)
     }
 
+    /// The direct methods that it may answer; none where that is all of them.
+    pub(crate) fn methods(self) -> Option<BTreeSet<String>> {
+        match self {
+            Self::Everything => None,
+            Self::Entries { entries, .. } => {
+                Some(entries.iter().flat_map(|entry| entry.methods.iter().cloned()).collect())
+            }
+        }
+    }
+
     fn scope(self, side: impl Fn(&'a Handler) -> &'a [Pointer]) -> Scope {
         match self {
             Self::Everything => Scope::All,
@@ -265,18 +275,52 @@ impl<'a> Access<'a> {
 
     /// A refusal of `right` (`watch` or `report`) on the JSON Pointer `place`.
     pub(crate) fn lacks(self, right: &str, place: &str) -> Refusal {
-        let who = match self {
+        let rule = format!("the `{right}` of {} does not cover \"{place}\"", self.rules());
+        let detail = format!("{} may not {right} that: {rule}; add \"{place}\" to it", self.who());
+        Problem::new(ProblemKind::Forbidden, detail).with_rule(place, rule).into()
+    }
+
+    /// A refusal of messages, which whoever may report something may send.
+    pub(crate) fn may_not_send(self) -> Refusal {
+        let rule = format!("the `report` of {} is empty", self.rules());
+        let detail = format!(
+            "{} may not send messages: {rule}; add to it what the handler may report",
+            self.who()
+        );
+        Self::lacking(rule, detail)
+    }
+
+    /// A refusal to let it answer `method`, or any at all.
+    pub(crate) fn may_not_answer(self, method: Option<&str>) -> Refusal {
+        let (what, lack, add) = match method {
+            Some(method) => (
+                format!("`{method}`"),
+                format!("does not list `{method}`"),
+                format!("add \"{method}\" to it"),
+            ),
+            None => ("methods".into(), "is empty".into(), "add the methods' names to it".into()),
+        };
+        let rule = format!("the `methods` of {} {lack}", self.rules());
+        Self::lacking(rule.clone(), format!("{} may not answer {what}: {rule}; {add}", self.who()))
+    }
+
+    fn lacking(rule: String, detail: String) -> Refusal {
+        Problem { rule: Some(rule), ..Problem::new(ProblemKind::Forbidden, detail) }.into()
+    }
+
+    /// The peer, in the words of a refusal.
+    fn who(self) -> String {
+        match self {
             // Administrators lack nothing; the words would still be right.
             Self::Everything => "this peer".to_owned(),
             Self::Entries { who, .. } => who.to_string(),
-        };
+        }
+    }
+
+    /// Its entries, in the words of a refusal.
+    fn rules(self) -> String {
         let names: Vec<_> = self.own_names().iter().map(|name| format!("`{name}`")).collect();
-        let rule = format!(
-            "the `{right}` of [[module.handler]] {} does not cover \"{place}\"",
-            names.join(" or ")
-        );
-        let detail = format!("{who} may not {right} that: {rule}; add \"{place}\" to it");
-        Problem::new(ProblemKind::Forbidden, detail).with_rule(place, rule).into()
+        format!("[[module.handler]] {}", names.join(" or "))
     }
 }
 

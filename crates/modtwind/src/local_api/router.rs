@@ -12,7 +12,7 @@ use super::answer::{Outcome, Refusal, json};
 use super::connection::{Caller, internal};
 use super::query::Query;
 use super::registry::AdminCommand;
-use super::{acks, listing, metrics, reported, snapshot, status, watch};
+use super::{acks, listing, messages, methods, metrics, reported, snapshot, status, watch};
 
 /// A resource of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub(super) enum Resource {
     Watch(String),
     Reported(String),
     Acks(String),
+    Messages(String),
+    Methods(String),
+    /// A call of a method, by its id.
+    Method(String, String),
     Reconnect(String),
     Status,
     Reload,
@@ -39,6 +43,7 @@ impl Resource {
         let first = segments.next()?;
         let module = segments.next();
         let rest = segments.next();
+        let call = segments.next();
         if segments.next().is_some() {
             return None;
         }
@@ -55,12 +60,19 @@ impl Resource {
             return None;
         }
         // What is not UTF-8 names no module; the replacement character stands in no id.
-        let module = percent_decode_str(module).decode_utf8_lossy().into_owned();
+        let decode = |segment| percent_decode_str(segment).decode_utf8_lossy().into_owned();
+        let module = decode(module);
+        if let Some(call) = call {
+            let is_call = rest == Some("methods") && !call.is_empty();
+            return is_call.then(|| Self::Method(module, decode(call)));
+        }
         match rest {
             None => Some(Self::Module(module)),
             Some("watch") => Some(Self::Watch(module)),
             Some("reported") => Some(Self::Reported(module)),
             Some("acks") => Some(Self::Acks(module)),
+            Some("messages") => Some(Self::Messages(module)),
+            Some("methods") => Some(Self::Methods(module)),
             Some("reconnect") => Some(Self::Reconnect(module)),
             Some(_) => None,
         }
@@ -72,9 +84,13 @@ impl Resource {
             Self::Modules | Self::Module(_) | Self::Status | Self::Health | Self::Metrics => {
                 "GET, HEAD"
             }
-            Self::Watch(_) => "GET",
+            Self::Watch(_) | Self::Methods(_) => "GET",
             Self::Reported(_) => "PATCH",
-            Self::Acks(_) | Self::Reconnect(_) | Self::Reload => "POST",
+            Self::Acks(_)
+            | Self::Messages(_)
+            | Self::Method(..)
+            | Self::Reconnect(_)
+            | Self::Reload => "POST",
         }
     }
 
@@ -105,6 +121,9 @@ pub(crate) async fn answer(caller: Arc<Caller>, request: Request<Incoming>) -> O
         Resource::Watch(module) => watch::answer(&caller, &module, &query).await,
         Resource::Reported(module) => reported::answer(&caller, &module, &query, request).await,
         Resource::Acks(module) => acks::answer(&caller, &module, request).await,
+        Resource::Messages(module) => messages::answer(&caller, &module, &query, request).await,
+        Resource::Methods(module) => methods::calls(&caller, &module, &query).await,
+        Resource::Method(module, id) => methods::answer(&caller, (&module, &id), request).await,
         Resource::Reconnect(module) => reconnect(&caller, &module).await,
         Resource::Reload => reload(&caller).await,
     }
@@ -159,6 +178,10 @@ mod tests {
         check("/v1/modules/a:b/watch", Some(Resource::Watch(module())));
         check("/v1/modules/a:b/reported", Some(Resource::Reported(module())));
         check("/v1/modules/a:b/acks", Some(Resource::Acks(module())));
+        check("/v1/modules/a:b/messages", Some(Resource::Messages(module())));
+        check("/v1/modules/a:b/methods", Some(Resource::Methods(module())));
+        let call = || Some(Resource::Method(module(), "f-1/".to_owned()));
+        check("/v1/modules/a:b/methods/f-1%2F", call());
         check("/v1/modules/a:b/reconnect", Some(Resource::Reconnect(module())));
         check("/v1/modules/a%2Fwatch", Some(Resource::Module("a/watch".to_owned())));
         check("/v1/modules/%ff", Some(Resource::Module("\u{fffd}".to_owned())));
@@ -178,6 +201,9 @@ mod tests {
             "/v1/modules/a/",
             "/v1/modules/a/watch/",
             "/v1/modules/a/other",
+            "/v1/modules/a/methods/",
+            "/v1/modules/a/methods/1/2",
+            "/v1/modules/a/acks/1",
             "/v1/status/a",
             "/V1/modules",
             "v1/modules",

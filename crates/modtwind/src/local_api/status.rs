@@ -6,10 +6,12 @@ use std::time::SystemTime;
 use hyper::{Response, StatusCode};
 use modtwin_api::{
     BudgetStatus, ClockStatus, CredentialKind, CredentialStatus, HandlerStatus, Health, HubReason,
-    HubState, HubStatus, ModuleStatus, PendingStatus, SizeStatus, Status, StorageStatus,
+    HubState, HubStatus, MessagesStatus, ModuleStatus, PendingStatus, SizeStatus, Status,
+    StorageStatus,
 };
 use modtwin_config::Credential;
 use modtwin_core::limits::{MAX_SECTION_BYTES, NEARLY_FULL_PERCENT};
+use modtwin_session::messages::Backlog;
 use modtwin_session::view::ModuleView;
 
 use super::answer::{Body, Outcome, encode, json};
@@ -102,6 +104,7 @@ fn module(
         as_of: view.as_of.map(Into::into),
         pending: pending(&view),
         quarantined: view.quarantined.iter().map(quarantined).collect(),
+        messages: Some(messages(entry)),
         handlers: handlers(entry, &view, watchers),
         credential: Some(credential(entry, &view, now)),
         reconnects: view.connects.saturating_sub(1),
@@ -132,6 +135,7 @@ fn unserved(name: &str, problems: &[String], since: SystemTime) -> ModuleStatus 
         as_of: None,
         pending: PendingStatus::default(),
         quarantined: Vec::new(),
+        messages: None,
         sizes: None,
         handlers: Vec::new(),
         credential: None,
@@ -146,6 +150,11 @@ fn pending(view: &ModuleView) -> PendingStatus {
     }
     let size = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     PendingStatus { keys: size(view.pending.len()), bytes: size(encode(&*view.pending).len()) }
+}
+
+fn messages(entry: &Entry) -> MessagesStatus {
+    let Backlog { waiting, bytes, set_aside } = entry.handle.backlog();
+    MessagesStatus { waiting, bytes, set_aside }
 }
 
 /// The handlers of the config, then whoever else acknowledged a version.

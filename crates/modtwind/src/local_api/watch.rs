@@ -1,18 +1,12 @@
 //! `GET /v1/modules/{m}/watch`: a stream of events for as long as the connection is open.
 //!
-//! Owns the waiting; what an event says is in [`super::told`]. A line is made when the socket has
-//! taken the one before, so that a slow reader holds one line and the document it was told last,
-//! and hears of everything else in one event later.
+//! Owns the waiting; what an event says is in [`super::told`], how it becomes a line in
+//! [`super::lines`]. A slow reader holds one line and the document it was told last, and hears of
+//! everything else in one event later.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::Frame;
 use modtwin_api::{Event, Revision};
 use modtwin_core::document::Pointer;
 use modtwin_core::ids::ModuleId;
@@ -20,8 +14,9 @@ use modtwin_session::view::ModuleView;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::answer::{Outcome, Refusal, encode, stream};
+use super::answer::{Outcome, Refusal};
 use super::connection::{Caller, stopped};
+use super::lines::{self, Source};
 use super::query::Query;
 use super::registry::Registry;
 use super::rights::Access;
@@ -46,7 +41,7 @@ pub(crate) async fn answer(caller: &Arc<Caller>, module: &str, query: &Query) ->
     let watching = caller.shared.watchers.enter(&wish.module, names);
     let begun = Begun { views: entry.handle.follow(), seen: registry, wish, scope, since };
     let follower = Follower::begin(Arc::clone(caller), begun, watching);
-    Ok(stream(Lines::of(follower).boxed_unsync()))
+    Ok(lines::answer(caller, follower))
 }
 
 /// What the request asks for.
@@ -137,13 +132,7 @@ impl Follower {
     }
 
     /// Waits for the next event; none where the stream ends without one.
-    async fn next(&mut self) -> Option<Event> {
-        let gate = Arc::clone(&self.caller.gate);
-        tokio::select! {
-            biased;
-            () = stopped(&mut self.stopping) => return None,
-            () = gate.opened() => {}
-        }
+    async fn event(&mut self) -> Option<Event> {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
@@ -196,52 +185,15 @@ impl Follower {
     }
 }
 
-/// The wait for a stream's next event; gives the stream back with it.
-type Step = Pin<Box<dyn Future<Output = Option<(Event, Follower)>> + Send>>;
+impl Source for Follower {
+    type Line = Event;
 
-/// Events as lines of a body: pulled, one at a time, each from the state that the last one left.
-struct Lines {
-    /// None once the stream has ended.
-    pending: Option<Step>,
-    caller: Arc<Caller>,
-}
-
-impl Lines {
-    fn of(follower: Follower) -> Self {
-        let caller = Arc::clone(&follower.caller);
-        Self { pending: Some(Box::pin(step(follower))), caller }
-    }
-}
-
-async fn step(mut follower: Follower) -> Option<(Event, Follower)> {
-    let event = follower.next().await?;
-    Some((event, follower))
-}
-
-impl hyper::body::Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
-        let Some(pending) = this.pending.as_mut() else { return Poll::Ready(None) };
-        let next = ready!(pending.as_mut().poll(cx));
-        this.pending = None;
-        let Some((event, follower)) = next else { return Poll::Ready(None) };
-        this.caller.gate.close();
-        let mut line = encode(&event);
-        line.push(b'\n');
-        if !matches!(event, Event::Removed { .. }) {
-            this.pending = Some(Box::pin(step(follower)));
-        }
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(line)))))
+    fn next(&mut self) -> impl Future<Output = Option<Event>> + Send {
+        self.event()
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.pending.is_none()
+    fn is_last(event: &Event) -> bool {
+        matches!(event, Event::Removed { .. })
     }
 }
 

@@ -13,6 +13,7 @@ use modtwin_core::status::Fault;
 use modtwin_session::credential::{Credential, CredentialSource};
 use modtwin_session::governor::Governor;
 use modtwin_session::link::{ConnectRequest, Epoch, HubLink, LinkEvents, LinkStatus};
+use modtwin_session::messages::{DeviceMessage, FoundMessages, MessageStore};
 use modtwin_session::seat::{Ports, Seat, SessionConfig};
 use modtwin_session::store::{
     Loaded, STORED_FORMAT, StoreError, StoredSection, StoredTwin, TwinStore,
@@ -48,6 +49,7 @@ impl Running {
             events: LinkEvents { status, messages },
             credentials: Arc::new(Fixed),
             store: Arc::clone(&store) as Arc<dyn TwinStore>,
+            messages: Arc::clone(&store) as Arc<dyn MessageStore>,
             clock: modtwin_session::clock::trusted(),
             governor: Governor::new(Policy::boundless(Duration::from_secs(1)), 7),
         };
@@ -88,6 +90,7 @@ pub(crate) fn module(id: &str, handlers: Vec<Handler>) -> Module {
         },
         acknowledge: Acknowledge::None,
         model_id: None,
+        method_timeout: Duration::from_secs(30),
         handlers,
     }
 }
@@ -114,6 +117,7 @@ fn config(id: &str) -> SessionConfig {
             seed: 1,
         },
         handlers: Vec::new(),
+        method_limit: Duration::from_secs(30),
     }
 }
 
@@ -125,6 +129,7 @@ impl HubLink for Silent {
     fn connect(&mut self, _request: ConnectRequest) {}
     fn subscribe(&mut self, _filters: &[&str]) {}
     fn publish(&mut self, _topic: &str, _payload: Vec<u8>) {}
+    fn deliver(&mut self, _number: u64, _topic: &str, _payload: Vec<u8>) {}
     fn disconnect(&mut self) {}
 }
 
@@ -188,6 +193,28 @@ impl TwinStore for Memory {
             return Err(StoreError("no space left on device".to_owned()));
         }
         *self.twin.lock().unwrap_or_else(PoisonError::into_inner) = Some(twin.clone());
+        Ok(1)
+    }
+}
+
+/// Messages are taken and forgotten.
+impl MessageStore for Memory {
+    fn load(&self) -> Result<FoundMessages, StoreError> {
+        Ok(FoundMessages::default())
+    }
+
+    fn put(&self, _number: u64, _message: &DeviceMessage) -> Result<u64, StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(StoreError("no space left on device".to_owned()));
+        }
+        Ok(1)
+    }
+
+    fn remove(&self, _number: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn set_aside(&self, _number: u64, _message: &DeviceMessage) -> Result<u64, StoreError> {
         Ok(1)
     }
 }

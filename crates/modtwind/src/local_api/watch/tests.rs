@@ -1,5 +1,6 @@
 //! Streams over a real socket pair, from views that the tests publish.
 
+use std::convert::Infallible;
 use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http1;
@@ -83,11 +84,13 @@ impl Scene {
             since: None,
         };
         let watching = watchers.enter(&module, vec!["hvac".to_owned()]);
-        let follower = Mutex::new(Some(Follower::begin(caller, begun, watching)));
+        let follower = Follower::begin(Arc::clone(&caller), begun, watching);
+        let follower = Mutex::new(Some(follower));
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let service = service_fn(move |_| {
-            let body = Lines::of(follower.lock().unwrap().take().unwrap()).boxed_unsync();
-            async move { Ok::<_, Infallible>(stream(body)) }
+            let follower = follower.lock().unwrap().take().unwrap();
+            let answer = lines::answer(&caller, follower);
+            async move { Ok::<_, Infallible>(answer) }
         });
         let server = tokio::spawn(async move {
             let transport = Transport::new(theirs, gate);
