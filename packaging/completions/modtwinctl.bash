@@ -1354,7 +1354,7 @@ _modtwinctl() {
             return 0
             ;;
         modtwinctl__subcmd__watch)
-            opts="-h --path --since --handler --exec-timeout --exec --socket --json --help"
+            opts="-h --path --since --handler --exec-timeout --exec-debounce --exec --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1373,6 +1373,10 @@ _modtwinctl() {
                     return 0
                     ;;
                 --exec-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec-debounce)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

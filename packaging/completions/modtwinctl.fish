@@ -52,6 +52,7 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l path -d 
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l since -d 'The version that is applied already, as printed by an earlier watch' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l handler -d 'The name to watch and acknowledge under [default: what the config calls this user]' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec-timeout -d 'How long the command may run' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec-debounce -d 'Run only once nothing has changed for so long, but no later than ten times that after the first change [default: run at once]' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec -d 'The command to run for each change, with its arguments; must come last' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l json -d 'Print JSON, one document a line'

@@ -55,6 +55,7 @@ _arguments "${_arguments_options[@]}" : \
 '--since=[The version that is applied already, as printed by an earlier watch]:GENERATION.VERSION:_default' \
 '--handler=[The name to watch and acknowledge under \[default\: what the config calls this user\]]:NAME:_default' \
 '--exec-timeout=[How long the command may run]:TIME:_default' \
+'--exec-debounce=[Run only once nothing has changed for so long, but no later than ten times that after the first change \[default\: run at once\]]:TIME:_default' \
 '*--exec=[The command to run for each change, with its arguments; must come last]:COMMAND:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
 '--json[Print JSON, one document a line]' \

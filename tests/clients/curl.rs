@@ -138,7 +138,9 @@ fn shell(command: &str, stage: &Stage) -> tokio::process::Command {
 }
 
 fn compare(shown: &Shown, printed: &str) -> Story {
-    if !matches(&without_times(&shown.printed), &without_times(printed)) {
+    // A body may end without a line feed.
+    let (page, printed) = (shown.printed.trim_end(), printed.trim_end());
+    if !matches(&without_times(page), &without_times(printed)) {
         bail!("{}\nprinted\n{printed}, not\n{}", shown.command, shown.printed);
     }
     Ok(())

@@ -115,7 +115,8 @@ fn node(folder: &Path) -> anyhow::Result<()> {
     run(Command::new("npm").args(["pack", "--silent"]).arg(package).current_dir(folder))?;
     std::fs::write(folder.join("package.json"), "{\"private\": true}\n")?;
     run(Command::new("npm")
-        .args(["install", "--no-save", "--force", "./modtwin-0.1.0.tgz"])
+        .args(["install", "--no-save", "--force"])
+        .arg(concat!("./modtwin-", env!("CARGO_PKG_VERSION"), ".tgz"))
         .args(quiet)
         .current_dir(folder))?;
     // A module is looked for above the script that imports it.

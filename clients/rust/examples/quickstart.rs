@@ -1,4 +1,5 @@
 //! Prints what the hub wants of a module, and tells the hub that it has come.
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 use modtwin_api::{Timestamp, limits::DEFAULT_SOCKET};
 use modtwin_client::{Client, ClientError, Followed, Wait, WatchOptions};
 
