@@ -789,7 +789,7 @@ int modtwin_send(const struct modtwin *client, const char *module,
     struct reader reader;
     error = error != NULL ? error : &unasked;
     add(&call.line, "POST ");
-    add_target(&call.line, module, "/messages");
+    add_target(&call.line, module, message->is_stored_enough ? "/messages?wait=stored" : "/messages");
     add_header(&call.headers, "content-type", message->content_type);
     add_header(&call.headers, "content-encoding", message->content_encoding);
     add_header(&call.headers, "modtwin-message-id", message->message_id);

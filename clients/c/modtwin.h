@@ -80,10 +80,11 @@ struct modtwin_message {
     size_t length;
     const char *content_type, *content_encoding, *message_id, *correlation_id;
     const char *const *properties; /* "name=value", ended by NULL */
+    int is_stored_enough;          /* be content with the disk, and don't wait for the hub */
 };
 
-/* Sends a message. `is_delivered`, where not NULL, is 1 once the hub has it and 0 where it is
- * queued. */
+/* Sends a message. `is_delivered`, where not NULL, is 1 once the hub has it and 0 where it is on
+ * disk. It may come twice: give it a message_id to be told by. */
 int modtwin_send(const struct modtwin *client, const char *module,
                  const struct modtwin_message *message, int *is_delivered,
                  struct modtwin_error *error);

@@ -141,6 +141,8 @@ export interface MessageOptions {
   properties?: Record<string, string>;
   messageId?: string;
   correlationId?: string;
+  /** Be content with the disk, and don't wait for the hub. */
+  stored?: boolean;
 }
 
 /** A client of the daemon at one socket. Holds no connection. Every method rejects with a `ModtwinError`. */
@@ -168,7 +170,10 @@ export class Modtwin {
   ): Promise<{ sequence: number; version?: number }>;
   /** Says that this handler has applied or refused a version: that of an event, or `GENERATION.VERSION`. */
   ack(module: string, revision: string | { revision?: string }, options?: AckOptions): Promise<void>;
-  /** Sends a device-to-cloud message; true once the hub has it, false where it is queued. */
+  /**
+   * Sends a device-to-cloud message; true once the hub has it, false where it is on disk. It may
+   * come twice: give it a `messageId` to be told by.
+   */
   send(module: string, payload: string | Uint8Array, options?: MessageOptions): Promise<boolean>;
   /**
    * The direct-method calls of those names, across restarts of the daemon; each wants an `answer`.

@@ -71,7 +71,7 @@ export class Modtwin {
   }
 
   async send(module, payload, options = {}) {
-    const { contentType, contentEncoding, properties = {}, messageId, correlationId } = options;
+    const { contentType, contentEncoding, properties = {}, messageId, correlationId, stored } = options;
     const headers = {};
     if (contentType !== undefined) headers["content-type"] = contentType;
     if (contentEncoding !== undefined) headers["content-encoding"] = contentEncoding;
@@ -80,7 +80,8 @@ export class Modtwin {
     const named = Object.entries(properties).map(([name, value]) => utf8(`${name}=${value}`));
     if (named.length > 0) headers["modtwin-property"] = named;
     const limit = this.timeout + GRACE;
-    const answer = await this.#ask("POST", target(module, "/messages"), headers, payload, limit);
+    const path = target(module, "/messages", stored ? [["wait", "stored"]] : []);
+    const answer = await this.#ask("POST", path, headers, payload, limit);
     return answer.status === 200;
   }
 

@@ -9,7 +9,7 @@
 //! | `report M PATCH`, `report-hub M SECONDS PATCH` | reports; waits for the hub |
 //! | `ack M G.V STATUS` | acknowledges |
 //! | `get M`, `modules M` | reads the twin; lists the modules |
-//! | `send M [content-type=T] [content-encoding=E] [message-id=I] [correlation-id=C] [property=N=V]… -- TEXT` | sends a message |
+//! | `send M [wait=stored] [content-type=T] [content-encoding=E] [message-id=I] [correlation-id=C] [property=N=V]… -- TEXT` | sends a message |
 //! | `methods M NAME…` | takes calls, and answers each with 200 and `{"echo":PAYLOAD}` |
 //!
 //! It prints `{"event":…}` for what a stream tells (`snapshot`, `desired`, `hub`, `removed`, `lost`,

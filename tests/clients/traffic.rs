@@ -118,9 +118,10 @@ fn a_message_carries_its_headers_and_says_how_far_it_came() -> Story {
             assert!(head.contains(&format!("\r\n{header}")), "{:?}: {head}", actor.language);
         }
 
-        actor.say("send m -- later").await?;
+        actor.say("send m wait=stored -- later").await?;
         assert_eq!(actor.done("send").await?["delivered"], false, "{:?}", actor.language);
         let request = daemon.request().text;
+        assert!(request.starts_with("POST /v1/modules/m/messages?wait=stored "), "{request}");
         assert!(!request.to_lowercase().contains("\r\nmodtwin-"), "{request}");
 
         actor.say("send m -- too much").await?;

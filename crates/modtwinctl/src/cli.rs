@@ -55,6 +55,10 @@ pub enum Command {
     Report(Report),
     /// Say that a version of the desired properties was applied, or refused.
     Ack(Ack),
+    /// Send a device-to-cloud message.
+    Send(Send),
+    /// Show each call of a module's direct methods, or run a command that answers it.
+    Methods(Methods),
     /// Check the config and every file it names, without the daemon.
     Validate(Validate),
     /// Make a private key for a module and the request for its certificate.
@@ -136,12 +140,12 @@ pub struct Report {
     pub timeout: Duration,
 }
 
-/// How far a report is to have come.
+/// How far a report or a message is to have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WaitFor {
     /// On the gateway's disk.
     Stored,
-    /// Accepted by the hub.
+    /// Accepted or confirmed by the hub.
     Hub,
 }
 
@@ -164,6 +168,60 @@ pub struct Ack {
     /// The generation of that version [default: the present one].
     #[arg(long, value_name = "NUMBER")]
     pub generation: Option<u64>,
+}
+
+/// Arguments of `send`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "The payload is sent as it is, at most 256 KiB with the properties. While the \
+    hub can't be reached the daemon keeps the message on disk and sends it later."
+)]
+pub struct Send {
+    /// The module's id.
+    pub module: String,
+    /// The file with the payload, or `-` for standard input.
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub file: PathBuf,
+    /// A property of the message; may be given several times.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    pub properties: Vec<(String, String)>,
+    /// The payload's media type, such as application/json.
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// The payload's encoding, such as utf-8.
+    #[arg(long, value_name = "ENCODING")]
+    pub content_encoding: Option<String>,
+    /// What receivers tell a message that comes twice by.
+    #[arg(long, value_name = "ID")]
+    pub message_id: Option<String>,
+    /// What ties the message to another one.
+    #[arg(long, value_name = "ID")]
+    pub correlation_id: Option<String>,
+    /// Return once the message is on the gateway's disk, or once the hub has confirmed it.
+    #[arg(long, value_enum, default_value_t = WaitFor::Hub)]
+    pub wait: WaitFor,
+    /// How long to wait for the hub.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// Arguments of `methods`.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "With --exec a call's payload goes to the command's standard input as JSON, \
+    and MODTWIN_MODULE and MODTWIN_METHOD are set. What it prints is the answer's payload: JSON where \
+    it reads as such, text otherwise. Exit status 0 answers 200, any other 500 with the last line of \
+    standard error. Calls are answered one after the other. Lost connections are taken up again."
+)]
+pub struct Methods {
+    /// The module's id.
+    pub module: String,
+    /// A method to answer; may be given several times [default: all that this user may].
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+    /// The command to run for each call, with its arguments; must come last.
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
+    pub exec: Option<Vec<OsString>>,
 }
 
 /// Arguments of `validate`.
@@ -250,6 +308,14 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Checks a JSON Pointer and leaves it as it is.
 fn pointer(text: &str) -> Result<String, String> {
     Pointer::parse(text).map(|_pointer| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Reads a property.
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
 }
 
 fn ack_status(text: &str) -> Result<u16, String> {

@@ -1,11 +1,10 @@
 //! `modtwinctl watch --exec`: one run of a command for each change, one at a time.
 //!
 //! Owns: which version is run next, and that each run ends in an acknowledgement. Leaves to
-//! others: the process itself (`process`), and getting the acknowledgement to the daemon
+//! others: the process itself ([`crate::process`]), and getting the acknowledgement to the daemon
 //! (`acknowledger`).
 
 mod acknowledger;
-mod process;
 
 use std::ffi::OsString;
 use std::pin::Pin;
@@ -17,8 +16,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use self::acknowledger::Acknowledger;
-use self::process::{Ended, Job};
 use crate::failure::Failure;
+use crate::process::{self, Ended, Job};
 use crate::watch::{LossTeller, Stop};
 
 /// What to run, for whom.
@@ -181,6 +180,7 @@ impl Hook {
             input: format!("{}\n", serde_json::Value::Object(version.desired)),
             environment: self.environment(version.revision),
             timeout: self.timeout,
+            keep: None,
             cancel: cancelled,
         };
         Running { revision: version.revision, end: Box::pin(process::run(job)), cancel }

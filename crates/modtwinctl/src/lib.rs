@@ -16,8 +16,11 @@ mod failure;
 mod get;
 mod hook;
 mod hub;
+mod methods;
 mod output;
+mod process;
 mod report;
+mod send;
 mod status;
 mod usage;
 mod validate;
@@ -70,6 +73,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Watch(args) => watch::run(&client, args, &output).await,
         Command::Report(args) => report::run(&client, &args, &output).await,
         Command::Ack(args) => ack::run(&client, args, &output).await,
+        Command::Send(args) => send::run(&client, args, &output).await,
+        Command::Methods(args) => methods::run(&client, args, &output).await,
         Command::Validate(args) => validate::run(&args, &output),
         Command::Csr(args) => csr::run(&args, &output),
         Command::Cert(command) => cert::run(&command, &output),

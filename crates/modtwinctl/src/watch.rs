@@ -31,14 +31,15 @@ pub(crate) async fn run(client: &Client, args: Watch, output: &Output) -> Result
     }
 }
 
-/// The signals that end a watch in order.
+/// The signals that end a stream in order.
 pub(crate) struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
-    fn new() -> Result<Self, Failure> {
+    /// Listens for them from now on.
+    pub(crate) fn new() -> Result<Self, Failure> {
         let failed = |error| Failure::failed(format!("cannot wait for signals: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,

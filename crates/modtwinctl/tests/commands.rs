@@ -289,3 +289,58 @@ fn every_shell_gets_its_completions() {
     }
     run(nobody, &["completions", "cmd.exe"]).failure(64);
 }
+
+#[test]
+fn send_hands_over_the_payload_with_what_is_said_of_it() {
+    let daemon = daemon(200, json!({"sent": true}));
+    let socket = daemon.socket();
+    let arguments = [
+        "send",
+        "m",
+        "--property",
+        "unit=°C",
+        "--property",
+        "a=b=c",
+        "--content-type",
+        "text/plain",
+        "--message-id",
+        "7",
+        "--timeout",
+        "5s",
+    ];
+    let ran = run_with_input(&socket, &arguments, "21.5");
+    assert_eq!(ran.success(), "confirmed by the hub\n");
+    let request = daemon.request();
+    assert_eq!(request.line, "POST /v1/modules/m/messages?timeout=5");
+    assert_eq!(request.body, b"21.5");
+    for header in [
+        "content-type: text/plain",
+        "modtwin-message-id: 7",
+        "modtwin-property: unit=°c",
+        "modtwin-property: a=b=c",
+    ] {
+        assert!(request.headers.contains(header), "{header}: {}", request.headers);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("payload");
+    std::fs::write(&file, [0, 255]).unwrap();
+    let ran = run(&socket, &["send", "m", &file.to_string_lossy(), "--json"]);
+    assert_eq!(ran.json(), json!({"sent": true}));
+    let request = daemon.request();
+    assert_eq!(request.body, [0, 255]);
+    assert!(!request.headers.contains("content-type"), "{}", request.headers);
+}
+
+#[test]
+fn send_tells_stored_from_confirmed_and_refuses_what_it_can_not_read() {
+    let daemon = daemon(202, json!({"stored": true}));
+    let socket = daemon.socket();
+    let ran = run_with_input(&socket, &["send", "m", "-", "--wait", "stored"], "x");
+    assert_eq!(ran.success(), "stored, will reach the hub\n");
+    assert_eq!(daemon.request().line, "POST /v1/modules/m/messages?wait=stored");
+    let missing = run(&socket, &["send", "m", "/no/such/file"]);
+    assert!(missing.failure(1).contains("/no/such/file"));
+    assert!(run(&socket, &["send", "m", "--property", "=x"]).failure(64).contains("NAME=VALUE"));
+    let large = "x".repeat(256 * 1024 + 1);
+    assert!(run_with_input(&socket, &["send", "m"], &large).failure(1).contains("262144"));
+}

@@ -144,6 +144,8 @@ static int send_message(const char *module, char *words, struct modtwin_error *e
         const char *value;
         if ((value = value_of(word, "property")) != NULL && count < 7)
             properties[count++] = value;
+        else if ((value = value_of(word, "wait")) != NULL)
+            message.is_stored_enough = 1;
         else if ((value = value_of(word, "content-type")) != NULL)
             message.content_type = value;
         else if ((value = value_of(word, "content-encoding")) != NULL)

@@ -88,6 +88,7 @@ async function act(command, module, rest) {
         contentEncoding: given["content-encoding"]?.[0],
         messageId: given["message-id"]?.[0],
         correlationId: given["correlation-id"]?.[0],
+        stored: given.wait?.[0] === "stored",
         properties: Object.fromEntries(properties),
       });
       return { delivered };

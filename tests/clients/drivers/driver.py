@@ -52,9 +52,11 @@ def watch_arguments(words):
 def message_arguments(words):
     given = options(words)
     properties = dict(value.split("=", 1) for name, value in given if name == "property")
+    plain = [(name, value) for name, value in given if name not in ("property", "wait")]
     return {
         "properties": properties,
-        **{name.replace("-", "_"): value for name, value in given if name != "property"},
+        "stored": ("wait", "stored") in map(tuple, given),
+        **{name.replace("-", "_"): value for name, value in plain},
     }
 
 

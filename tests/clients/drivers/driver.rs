@@ -153,7 +153,9 @@ async fn act(client: &Client, command: &str, module: &str, rest: &str) -> anyhow
         }
         "get" => Ok(json!({"twin": client.snapshot(module).await?})),
         "send" => {
-            let wait = Wait::Hub { timeout: Duration::from_secs(30) };
+            let hub = Wait::Hub { timeout: Duration::from_secs(30) };
+            let wait = if rest.starts_with("wait=stored ") { Wait::Stored } else { hub };
+            let rest = rest.trim_start_matches("wait=stored ");
             let sent = client.send(module, &message(rest)?, wait).await?;
             Ok(json!({"delivered": sent == Sent::Confirmed}))
         }

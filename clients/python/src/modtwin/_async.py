@@ -94,13 +94,14 @@ class AsyncModtwin:
         properties: Optional[Mapping[str, str]] = None,
         message_id: Optional[str] = None,
         correlation_id: Optional[str] = None,
+        stored: bool = False,
     ) -> bool:
         """As :meth:`modtwin.Modtwin.send`."""
         headers = protocol.message_headers(
             content_type, content_encoding, properties, message_id, correlation_id
         )
         body = payload.encode() if isinstance(payload, str) else payload
-        target = protocol.module_target(module, "/messages")
+        target = protocol.message_target(module, stored)
         answer = await self._ask("POST", target, headers, body, self.timeout + protocol.GRACE)
         protocol.accepted(answer)
         return answer.status == 200

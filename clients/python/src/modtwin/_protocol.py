@@ -234,6 +234,10 @@ def report_target(module: str, hub_timeout: Optional[float]) -> str:
     return module_target(module, "/reported", query)
 
 
+def message_target(module: str, stored: bool) -> str:
+    return module_target(module, "/messages", [("wait", "stored")] if stored else [])
+
+
 def ack_body(revision: Union[str, Event], members: Mapping[str, Any]) -> bytes:
     text = revision.revision if isinstance(revision, Event) else revision
     generation, dot, version = (text or "").partition(".")

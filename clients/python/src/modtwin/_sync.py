@@ -113,13 +113,20 @@ class Modtwin:
         properties: Optional[Mapping[str, str]] = None,
         message_id: Optional[str] = None,
         correlation_id: Optional[str] = None,
+        stored: bool = False,
     ) -> bool:
-        """Sends a device-to-cloud message; True once the hub has it, False where it is queued."""
+        """Sends a device-to-cloud message; True once the hub has it, False where it is on disk.
+
+        It may come twice: give it a ``message_id`` to be told by.
+
+        :param properties: names and values of the sender's own.
+        :param stored: be content with the disk, and don't wait for the hub.
+        """
         headers = protocol.message_headers(
             content_type, content_encoding, properties, message_id, correlation_id
         )
         body = payload.encode() if isinstance(payload, str) else payload
-        target = protocol.module_target(module, "/messages")
+        target = protocol.message_target(module, stored)
         answer = self._ask("POST", target, headers, body, self.timeout + protocol.GRACE)
         protocol.accepted(answer)
         return answer.status == 200

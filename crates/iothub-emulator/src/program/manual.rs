@@ -199,7 +199,7 @@ itself and its modules; neither means everybody), count (strikes), for (as in 10
 --seed). Without count and for a fault lasts until it is deleted with DELETE /emulator/v1/faults[/ID]. Each strike is
 an event.";
 
-const FAULTS: [[&str; 3]; 15] = [
+const FAULTS: [[&str; 3]; 16] = [
     ["drop", "", "links are cut now, without goodbye; with count or for, new ones too"],
     ["refuse", "code", "CONNACK with code, 1 to 5, default 3"],
     ["stall", "", "accepted, never answered: without device TLS itself, with it from CONNECT on"],

@@ -130,8 +130,23 @@ fn of_module(
         ));
     }
     found.extend(nearly_full(module));
+    found.extend(set_aside(status, module));
     found.extend(module.handlers.iter().filter_map(refusal));
     found
+}
+
+/// Messages that the daemon gave up on.
+fn set_aside(status: &Status, module: &ModuleStatus) -> Option<(String, Option<String>)> {
+    let count = module.messages.filter(|messages| messages.set_aside > 0)?.set_aside;
+    let what = if count == 1 { "1 message is".to_owned() } else { format!("{count} messages are") };
+    let next = format!(
+        "look at them below {} (messages/*.set-aside and *.damaged), and delete them",
+        one_line(&status.storage.directory)
+    );
+    Some((
+        format!("{what} set aside: the hub does not take them, or their files are damaged"),
+        Some(next),
+    ))
 }
 
 /// A certificate whose end is near; one that is over has a reason of its own.

@@ -12,3 +12,4 @@ mod edges;
 mod modules;
 mod peer;
 mod session;
+mod traffic;

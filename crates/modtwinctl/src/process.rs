@@ -23,7 +23,7 @@ const MAX_LINE_BYTES: usize = 4 * MAX_DESCRIPTION;
 /// How long a command has to end after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long standard error may stay open after the command: its own children may hold it.
+/// How long its outputs may stay open after the command: its own children may hold them.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What to run.
@@ -37,23 +37,27 @@ pub(crate) struct Job<'a> {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// How long it may run.
     pub(crate) timeout: Duration,
+    /// How many bytes of standard output to keep; passed on instead where there is no number.
+    pub(crate) keep: Option<usize>,
     /// Ends the run early when it is sent to or dropped.
     pub(crate) cancel: oneshot::Receiver<()>,
 }
 
-/// How a run ended, as an acknowledgement says it.
+/// How a run ended, as an acknowledgement or the answer to a method says it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// 200 where it succeeded, 504 where it took too long, else 500.
     pub(crate) status: u16,
     /// Why it did not succeed.
     pub(crate) description: Option<String>,
+    /// What it printed, where that was to be kept and it succeeded.
+    pub(crate) stdout: Vec<u8>,
 }
 
 impl Ended {
     fn refused(status: u16, why: &str) -> Self {
         let why = one_line(why).chars().take(MAX_DESCRIPTION).collect();
-        Self { status, description: Some(why) }
+        Self { status, description: Some(why), stdout: Vec::new() }
     }
 }
 
@@ -70,6 +74,13 @@ pub(crate) async fn run(job: Job<'_>) -> Ended {
         if let Some(mut stdin) = stdin {
             // A command that does not read all of its input has read enough.
             let _enough = stdin.write_all(input.as_bytes()).await;
+        }
+    });
+    let (stdout, keep) = (group.child.stdout.take(), job.keep.unwrap_or_default());
+    let mut printed = tokio::spawn(async move {
+        match stdout {
+            Some(stdout) => whole(stdout, keep).await,
+            None => Some(Vec::new()),
         }
     });
     let stderr = group.child.stderr.take();
@@ -94,6 +105,7 @@ pub(crate) async fn run(job: Job<'_>) -> Ended {
         Err(early) => {
             group.end().await;
             words.abort();
+            printed.abort();
             return early;
         }
     };
@@ -104,7 +116,19 @@ pub(crate) async fn run(job: Job<'_>) -> Ended {
             String::new()
         }
     };
-    judge(status, &words)
+    let ended = judge(status, &words);
+    if ended.status != 200 {
+        printed.abort();
+        return ended;
+    }
+    match tokio::time::timeout(LAST_WORDS, &mut printed).await {
+        Ok(Ok(Some(stdout))) => Ended { stdout, ..ended },
+        Ok(_) => Ended::refused(500, &format!("printed more than {keep} bytes")),
+        Err(_elapsed) => {
+            printed.abort();
+            Ended::refused(500, "left its standard output open")
+        }
+    }
 }
 
 fn start(job: &Job<'_>) -> Result<Group, String> {
@@ -117,6 +141,7 @@ fn start(job: &Job<'_>) -> Result<Group, String> {
         .env_remove("MODTWIN_HANDLER")
         .envs(job.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
+        .stdout(if job.keep.is_some() { Stdio::piped() } else { Stdio::inherit() })
         .stderr(Stdio::piped())
         .process_group(0);
     match command.spawn() {
@@ -128,7 +153,7 @@ fn start(job: &Job<'_>) -> Result<Group, String> {
 fn judge(status: io::Result<ExitStatus>, words: &str) -> Ended {
     let status = match status {
         Ok(status) if status.success() => {
-            return Ended { status: 200, description: None };
+            return Ended { status: 200, description: None, stdout: Vec::new() };
         }
         Ok(status) => status,
         Err(error) => return Ended::refused(500, &format!("cannot wait for it: {error}")),
@@ -141,6 +166,21 @@ fn judge(status: io::Result<ExitStatus>, words: &str) -> Ended {
         (None, Some(signal)) => Ended::refused(500, &format!("ended by signal {signal}")),
         (None, None) => Ended::refused(500, "ended without a status"),
     }
+}
+
+/// Reads everything and keeps it; none where that is more than `most` bytes.
+async fn whole(mut stdout: impl AsyncRead + Unpin, most: usize) -> Option<Vec<u8>> {
+    let mut kept = Some(Vec::new());
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = stdout.read(&mut chunk).await {
+        let come = chunk.get(..count).unwrap_or_default();
+        // What is too much is read on, or the command would never end.
+        kept = kept.filter(|kept| kept.len() + count <= most).map(|mut kept| {
+            kept.extend_from_slice(come);
+            kept
+        });
+    }
+    kept
 }
 
 /// Passes standard error on and keeps its last line that says anything.
