@@ -41,7 +41,7 @@ pub(crate) struct Actor {
     output: Lines<BufReader<ChildStdout>>,
     /// All that it said, for the words of a failure.
     said: Vec<Value>,
-    _process: Child,
+    process: Child,
 }
 
 impl Actor {
@@ -67,7 +67,7 @@ impl Actor {
             input,
             output: BufReader::new(output).lines(),
             said: Vec::new(),
-            _process: process,
+            process,
         })
     }
 
@@ -108,6 +108,15 @@ impl Actor {
             Err(_elapsed) => bail!(context()),
         }
         Ok(heard)
+    }
+
+    /// Ends its input; it has to end in order then, with nothing to complain of about its memory.
+    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
+        drop(self.input);
+        let status = tokio::time::timeout(LONG, self.process.wait()).await;
+        let status = status.with_context(|| format!("{:?} did not end", self.language))??;
+        anyhow::ensure!(status.success(), "{:?} ended with {status}", self.language);
+        Ok(())
     }
 
     /// Waits for the result of `command`.

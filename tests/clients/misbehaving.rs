@@ -21,7 +21,8 @@ pub(crate) fn each(
         runtime.enable_all().build()?.block_on(async {
             let daemon = Scripted::serve(script);
             let mut actor = Actor::start(language, "m", &daemon.socket(), silence)?;
-            story(&mut actor, &daemon).await
+            story(&mut actor, &daemon).await?;
+            actor.leave().await
         })
     };
     std::thread::scope(|scope| {
