@@ -8,6 +8,7 @@
 //! machine has not is left out, and that is said.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test says by a panic that it failed, and in print what it left out"

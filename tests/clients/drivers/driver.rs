@@ -1,7 +1,6 @@
 //! Does what the lines on its input say with the Rust client, and prints what comes of it. The
 //! lines and what is printed are described in `../actor.rs`.
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
-#![expect(clippy::exit, reason = "the end of the input ends everything at once")]
 
 use std::time::Duration;
 
