@@ -55,6 +55,9 @@ _modtwinctl() {
             modtwinctl,report)
                 cmd="modtwinctl__subcmd__report"
                 ;;
+            modtwinctl,send)
+                cmd="modtwinctl__subcmd__send"
+                ;;
             modtwinctl,status)
                 cmd="modtwinctl__subcmd__status"
                 ;;
@@ -1424,6 +1427,52 @@ _modtwinctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        modtwinctl__subcmd__send)
+            opts="-h --property --content-type --content-encoding --message-id --correlation-id --wait --timeout --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --property)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --content-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --content-encoding)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --message-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --correlation-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
+                    COMPREPLY=($(compgen -W "stored hub" -- "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         modtwinctl__subcmd__status)
             opts="-h --watch --interval --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1499,7 +1548,7 @@ _modtwinctl() {
             return 0
             ;;
         modtwinctl__subcmd__watch)
-            opts="-h --path --since --handler --exec-timeout --exec --socket --json --help"
+            opts="-h --path --since --handler --exec-timeout --exec-debounce --exec --socket --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1518,6 +1567,10 @@ _modtwinctl() {
                     return 0
                     ;;
                 --exec-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec-debounce)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

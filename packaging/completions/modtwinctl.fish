@@ -35,6 +35,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "get" -d 'Show
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "watch" -d 'Show each change of a module\'s desired properties, or run a command for it'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "report" -d 'Report properties of a module'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "ack" -d 'Say that a version of the desired properties was applied, or refused'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "send" -d 'Send a device-to-cloud message'
+complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "methods" -d 'Show each call of a module\'s direct methods, or run a command that answers it'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "validate" -d 'Check the config and every file it names, without the daemon'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "diff" -d 'Show what a new config would change, without the daemon'
 complete -c modtwinctl -n "__fish_modtwinctl_needs_command" -f -a "apply" -d 'Put a new config in place and into force, and take it back where modules do not return'
@@ -75,12 +77,13 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l path -d 
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l since -d 'The version that is applied already, as printed by an earlier watch' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l handler -d 'The name to watch and acknowledge under [default: what the config calls this user]' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec-timeout -d 'How long the command may run' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec-debounce -d 'Run only once nothing has changed for so long, but no later than ten times that after the first change [default: run at once]' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec -d 'The command to run for each change, with its arguments; must come last' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -s h -l help -d 'Print help'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l wait -d 'Return once the report is on the gateway\'s disk, or once the hub has accepted it' -r -f -a "stored\t'On the gateway\'s disk'
-hub\t'Accepted by the hub'"
+hub\t'Accepted or confirmed by the hub'"
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l timeout -d 'How long to wait for the hub' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l json -d 'Print JSON, one document a line'
@@ -92,6 +95,22 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand ack" -l generation
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand ack" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand ack" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand ack" -s h -l help -d 'Print help'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l property -d 'A property of the message; may be given several times' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l content-type -d 'The payload\'s media type, such as application/json' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l content-encoding -d 'The payload\'s encoding, such as utf-8' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l message-id -d 'What receivers tell a message that comes twice by' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l correlation-id -d 'What ties the message to another one' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l wait -d 'Return once the message is on the gateway\'s disk, or once the hub has confirmed it' -r -f -a "stored\t'On the gateway\'s disk'
+hub\t'Accepted or confirmed by the hub'"
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l timeout -d 'How long to wait for the hub' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand methods" -l name -d 'A method to answer; may be given several times [default: all that this user may]' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand methods" -l exec -d 'The command to run for each call, with its arguments; must come last' -r
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand methods" -l socket -d 'The daemon\'s socket' -r -F
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand methods" -l json -d 'Print JSON, one document a line'
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand methods" -s h -l help -d 'Print help'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l config -d 'The first config file; `conf.d/*.toml` beside it belongs to it' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand validate" -l json -d 'Print JSON, one document a line'

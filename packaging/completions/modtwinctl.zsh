@@ -84,6 +84,7 @@ _arguments "${_arguments_options[@]}" : \
 '--since=[The version that is applied already, as printed by an earlier watch]:GENERATION.VERSION:_default' \
 '--handler=[The name to watch and acknowledge under \[default\: what the config calls this user\]]:NAME:_default' \
 '--exec-timeout=[How long the command may run]:TIME:_default' \
+'--exec-debounce=[Run only once nothing has changed for so long, but no later than ten times that after the first change \[default\: run at once\]]:TIME:_default' \
 '*--exec=[The command to run for each change, with its arguments; must come last]:COMMAND:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
 '--json[Print JSON, one document a line]' \
@@ -95,7 +96,7 @@ _arguments "${_arguments_options[@]}" : \
 (report)
 _arguments "${_arguments_options[@]}" : \
 '--wait=[Return once the report is on the gateway'\''s disk, or once the hub has accepted it]:WAIT:((stored\:"On the gateway'\''s disk"
-hub\:"Accepted by the hub"))' \
+hub\:"Accepted or confirmed by the hub"))' \
 '--timeout=[How long to wait for the hub]:TIME:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
 '--json[Print JSON, one document a line]' \
@@ -117,6 +118,35 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 ':module -- The module'\''s id:_default' \
 ':version -- The version of the desired properties:_default' \
+&& ret=0
+;;
+(send)
+_arguments "${_arguments_options[@]}" : \
+'*--property=[A property of the message; may be given several times]:NAME=VALUE:_default' \
+'--content-type=[The payload'\''s media type, such as application/json]:TYPE:_default' \
+'--content-encoding=[The payload'\''s encoding, such as utf-8]:ENCODING:_default' \
+'--message-id=[What receivers tell a message that comes twice by]:ID:_default' \
+'--correlation-id=[What ties the message to another one]:ID:_default' \
+'--wait=[Return once the message is on the gateway'\''s disk, or once the hub has confirmed it]:WAIT:((stored\:"On the gateway'\''s disk"
+hub\:"Accepted or confirmed by the hub"))' \
+'--timeout=[How long to wait for the hub]:TIME:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':module -- The module'\''s id:_default' \
+'::file -- The file with the payload, or `-` for standard input:_files' \
+&& ret=0
+;;
+(methods)
+_arguments "${_arguments_options[@]}" : \
+'*--name=[A method to answer; may be given several times \[default\: all that this user may\]]:NAME:_default' \
+'*--exec=[The command to run for each call, with its arguments; must come last]:COMMAND:_default' \
+'--socket=[The daemon'\''s socket]:PATH:_files' \
+'--json[Print JSON, one document a line]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':module -- The module'\''s id:_default' \
 && ret=0
 ;;
 (validate)
@@ -660,6 +690,8 @@ _modtwinctl_commands() {
 'watch:Show each change of a module'\''s desired properties, or run a command for it' \
 'report:Report properties of a module' \
 'ack:Say that a version of the desired properties was applied, or refused' \
+'send:Send a device-to-cloud message' \
+'methods:Show each call of a module'\''s direct methods, or run a command that answers it' \
 'validate:Check the config and every file it names, without the daemon' \
 'diff:Show what a new config would change, without the daemon' \
 'apply:Put a new config in place and into force, and take it back where modules do not return' \
@@ -880,6 +912,11 @@ _modtwinctl__subcmd__reload_commands() {
 _modtwinctl__subcmd__report_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl report commands' commands "$@"
+}
+(( $+functions[_modtwinctl__subcmd__send_commands] )) ||
+_modtwinctl__subcmd__send_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl send commands' commands "$@"
 }
 (( $+functions[_modtwinctl__subcmd__status_commands] )) ||
 _modtwinctl__subcmd__status_commands() {

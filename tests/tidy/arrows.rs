@@ -82,6 +82,7 @@ const DEVELOPMENT: [(&str, &[&str]); 8] = [
         &[
             "iothub-emulator",
             "modtwin-api",
+            "modtwin-client",
             "modtwin-config",
             "modtwin-core",
             "modtwin-session",

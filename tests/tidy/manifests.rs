@@ -108,18 +108,39 @@ fn members_take_versions_from_the_workspace() {
     );
 }
 
+/// The workspace's version.
+fn version() -> Option<String> {
+    let manifest = tree::read("Cargo.toml");
+    let mut lines = manifest.lines();
+    lines.find_map(|line| Some(line.strip_prefix("version = \"")?.strip_suffix('"')?.to_owned()))
+}
+
+#[test]
+fn the_clients_of_other_languages_have_this_version() {
+    let version = version().expect("the root manifest has a version");
+    let findings: Vec<String> = [
+        ("clients/python/pyproject.toml", format!("\nversion = \"{version}\"\n")),
+        ("clients/python/src/modtwin/__init__.py", format!("__version__ = \"{version}\"\n")),
+        ("clients/node/package.json", format!("\n  \"version\": \"{version}\",\n")),
+    ]
+    .into_iter()
+    .filter(|(path, line)| !tree::read(path).contains(line))
+    .map(|(path, line)| format!("{path}: expected {}", line.trim()))
+    .collect();
+    refuse(&findings, "One release has one version: write it there too.");
+}
+
 #[test]
 fn the_newest_changelog_entry_is_this_version() {
-    let manifest = tree::read("Cargo.toml");
-    let version =
-        manifest.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'));
+    let version = version();
     let changelog = tree::read("CHANGELOG.md");
     let newest = changelog
         .lines()
         .find_map(|line| line.strip_prefix("## [")?.split_once(']').map(|(version, _)| version));
     assert!(version.is_some(), "the root manifest has no version");
     assert_eq!(
-        newest, version,
+        newest,
+        version.as_deref(),
         "the first `## [VERSION]` of CHANGELOG.md must be the workspace's version"
     );
 }

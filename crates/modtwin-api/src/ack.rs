@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_DESCRIPTION_BYTES, MAX_HANDLER_BYTES, MAX_PATHS, POINTER_PATTERN};
-use crate::whole;
+use crate::{Revision, whole};
 
 /// The body of `POST /v1/modules/{m}/acks`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +46,19 @@ pub struct AckStored {
 }
 
 impl AckRequest {
+    /// Says that `revision` was applied (200), of all that the peer's only handler watches.
+    #[must_use]
+    pub fn applied(revision: Revision) -> Self {
+        Self {
+            version: revision.version,
+            generation: Some(revision.generation),
+            status: 200,
+            description: None,
+            handler: None,
+            paths: Vec::new(),
+        }
+    }
+
     /// Says whether `status` is one that an acknowledgement may have: 200–299 or 400–599.
     #[must_use]
     pub fn is_status(status: u16) -> bool {

@@ -45,6 +45,27 @@ impl Event {
             _ => Ok(None),
         }
     }
+
+    /// What a handler has to apply now: desired whole, and its revision; none where the event
+    /// brings nothing new.
+    #[must_use]
+    pub fn to_apply(&self) -> Option<(Revision, &Document)> {
+        match self {
+            Self::Snapshot(event) => event.revision().zip(event.desired.as_ref()),
+            Self::Desired(event) => Some((event.revision(), &event.desired)),
+            Self::Hub(_) | Self::Heartbeat | Self::Removed { .. } => None,
+        }
+    }
+
+    /// How the module stands with its hub, where the event says it.
+    #[must_use]
+    pub fn hub(&self) -> Option<&HubStatus> {
+        match self {
+            Self::Snapshot(event) => Some(&event.hub),
+            Self::Hub(event) => Some(&event.hub),
+            Self::Desired(_) | Self::Heartbeat | Self::Removed { .. } => None,
+        }
+    }
 }
 
 /// What is known of a module when a watch begins.

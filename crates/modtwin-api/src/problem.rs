@@ -127,6 +127,10 @@ pub struct Problem {
     /// The faults of the config files, one text each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// How many seconds to wait before the next attempt: the answer's `Retry-After`, which whoever
+    /// reads the answer puts here. No member of the body.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -146,6 +150,7 @@ impl Problem {
             hub_status: None,
             id: None,
             errors: Vec::new(),
+            retry_after: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
-use modtwin_api::limits::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
+use modtwin_api::limits::{DEFAULT_TIMEOUT, HEARTBEAT, MAX_TIMEOUT};
 use modtwin_api::message::{HEADER_CORRELATION_ID, HEADER_MESSAGE_ID, HEADER_PROPERTY};
 use modtwin_api::{
     AckRequest, Document, Health, LogLevelChange, LogLevelStatus, MethodResponse, ModuleList,
@@ -13,14 +13,17 @@ use modtwin_api::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
-use crate::exchange::{self, Call};
-use crate::{ClientError, Follow, Methods, Watch, WatchOptions};
+use crate::exchange::{self, Answer, Call};
+use crate::{ClientError, Follow, FollowMethods, Methods, Watch, WatchOptions};
 
 /// What stays as it is in a path segment or a query value: the unreserved characters of RFC 3986.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How long an answer may take beyond the time that the request itself allows for.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// After this silence a stream's peer counts as dead: three heartbeats are missing.
+const MAX_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// How far a report or a message is to have come before the daemon answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,13 +77,22 @@ pub enum Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     socket: PathBuf,
+    silence: Duration,
 }
 
 impl Client {
     /// A client of the daemon at that socket; nothing is connected yet.
     #[must_use]
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self { socket: socket.into(), silence: MAX_SILENCE }
+    }
+
+    /// Has streams count the daemon as dead after `silence` without a sign of life, instead of
+    /// after 90 s, which are three of its heartbeats.
+    #[must_use]
+    pub fn with_silence(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// The socket's path.
@@ -128,7 +140,7 @@ impl Client {
         }
         let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
         let open = exchange::open(&self.socket, call).await?;
-        Ok(Watch::new(self.socket.clone(), open))
+        Ok(Watch::new(self.socket.clone(), open, self.silence))
     }
 
     /// Watches a module across restarts of the daemon; connects with the first
@@ -169,10 +181,10 @@ impl Client {
             headers: Vec::new(),
             deadline,
         };
-        let (status, body) = self.accepted(call).await?;
-        match status {
-            StatusCode::OK => self.decode(&body).map(Reported::Accepted),
-            _ => self.decode(&body).map(Reported::Stored),
+        let answer = self.accepted(call).await?;
+        match answer.status {
+            StatusCode::OK => self.decode(&answer.body).map(Reported::Accepted),
+            _ => self.decode(&answer.body).map(Reported::Stored),
         }
     }
 
@@ -234,7 +246,7 @@ impl Client {
             headers: optional.chain(properties).collect(),
             deadline,
         };
-        let (status, _body) = self.accepted(call).await?;
+        let status = self.accepted(call).await?.status;
         Ok(if status == StatusCode::ACCEPTED { Sent::Stored } else { Sent::Confirmed })
     }
 
@@ -253,7 +265,14 @@ impl Client {
         }
         let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
         let open = exchange::open(&self.socket, call).await?;
-        Ok(Methods::new(self.socket.clone(), open))
+        Ok(Methods::new(self.socket.clone(), open, self.silence))
+    }
+
+    /// Answers direct methods across restarts of the daemon; connects with the first
+    /// [`next`](FollowMethods::next).
+    #[must_use]
+    pub fn follow_methods(&self, module: &str, names: &[String]) -> FollowMethods {
+        FollowMethods::new(self.clone(), module.to_owned(), names.to_owned())
     }
 
     /// Answers a call of a direct method.
@@ -297,7 +316,7 @@ impl Client {
     /// [`ClientError`] where the daemon can't be reached or refuses.
     pub async fn metrics(&self) -> Result<String, ClientError> {
         let call = Call::new(Method::GET, "/metrics".to_owned(), DEFAULT_TIMEOUT);
-        let (_, body) = self.accepted(call).await?;
+        let body = self.accepted(call).await?.body;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
@@ -309,11 +328,11 @@ impl Client {
     /// [`ClientError`] where the daemon can't be reached or does not answer with its health.
     pub async fn health(&self) -> Result<Health, ClientError> {
         let call = Call::new(Method::GET, "/v1/health".to_owned(), DEFAULT_TIMEOUT);
-        let (status, body) = exchange::answer(&self.socket, call).await?;
-        match status {
-            StatusCode::OK => self.decode(&body),
-            _ => serde_json::from_slice(&body)
-                .map_err(|_no_health| exchange::refusal(&self.socket, status, &body)),
+        let answer = exchange::answer(&self.socket, call).await?;
+        match answer.status {
+            StatusCode::OK => self.decode(&answer.body),
+            _ => serde_json::from_slice(&answer.body)
+                .map_err(|_no_health| exchange::refusal(&self.socket, &answer)),
         }
     }
 
@@ -325,8 +344,7 @@ impl Client {
     /// lists what keeps the old config in force.
     pub async fn reload(&self) -> Result<ReloadOutcome, ClientError> {
         let call = Call::new(Method::POST, "/v1/reload".to_owned(), DEFAULT_TIMEOUT);
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Reads how much the daemon logs; for administrators. Cancel-safe.
@@ -355,8 +373,7 @@ impl Client {
             headers: Vec::new(),
             deadline: DEFAULT_TIMEOUT,
         };
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Puts a config on trial: in force at once, and gone in time unless the first config file says
@@ -373,8 +390,7 @@ impl Client {
             headers: Vec::new(),
             deadline: DEFAULT_TIMEOUT,
         };
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Has the daemon drop a module's session and begin a new one now; for administrators.
@@ -389,17 +405,16 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, target: String) -> Result<T, ClientError> {
         let call = Call::new(Method::GET, target, DEFAULT_TIMEOUT);
-        let (_, body) = self.accepted(call).await?;
-        self.decode(&body)
+        self.decode(&self.accepted(call).await?.body)
     }
 
     /// Sends `call` and takes nothing but success.
-    async fn accepted(&self, call: Call<'_>) -> Result<(StatusCode, bytes::Bytes), ClientError> {
-        let (status, body) = exchange::answer(&self.socket, call).await?;
-        if status.is_success() {
-            Ok((status, body))
+    async fn accepted(&self, call: Call<'_>) -> Result<Answer, ClientError> {
+        let answer = exchange::answer(&self.socket, call).await?;
+        if answer.status.is_success() {
+            Ok(answer)
         } else {
-            Err(exchange::refusal(&self.socket, status, &body))
+            Err(exchange::refusal(&self.socket, &answer))
         }
     }
 

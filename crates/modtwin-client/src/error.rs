@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use modtwin_api::{Problem, ProblemKind};
 
@@ -48,6 +49,15 @@ impl ClientError {
             Self::Unreachable { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
             Self::Problem(problem) => problem.status == 429 || problem.status >= 500,
             Self::Protocol { .. } => false,
+        }
+    }
+
+    /// How long the daemon asks to wait before the next attempt, where it asks for that.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem(problem) => problem.retry_after.map(Duration::from_secs),
+            Self::Unreachable { .. } | Self::Protocol { .. } => None,
         }
     }
 

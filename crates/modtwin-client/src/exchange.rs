@@ -59,6 +59,24 @@ pub(crate) struct Open {
     pub(crate) driver: Driver,
 }
 
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    /// The seconds of its `Retry-After`.
+    retry_after: Option<u64>,
+}
+
+impl Answer {
+    async fn read(socket: &Path, open: Open) -> Result<Self, ClientError> {
+        let status = open.response.status();
+        let retry_after = open.response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let body = collect(socket, open.response.into_body()).await?;
+        Ok(Self { status, body, retry_after })
+    }
+}
+
 /// Connects, sends `call`, and waits for the head of the answer.
 async fn send(socket: &Path, call: Call<'_>) -> Result<Open, ClientError> {
     let stream = UnixStream::connect(socket)
@@ -106,36 +124,32 @@ pub(crate) async fn open(socket: &Path, call: Call<'_>) -> Result<Open, ClientEr
         if open.response.status().is_success() {
             return Ok(open);
         }
-        let status = open.response.status();
-        let body = collect(socket, open.response.into_body()).await?;
-        Err(refusal(socket, status, &body))
+        Err(refusal(socket, &Answer::read(socket, open).await?))
     };
     within(socket, deadline, opening).await
 }
 
 /// Sends `call` and reads the whole answer, whatever its status.
-pub(crate) async fn answer(
-    socket: &Path,
-    call: Call<'_>,
-) -> Result<(StatusCode, Bytes), ClientError> {
+pub(crate) async fn answer(socket: &Path, call: Call<'_>) -> Result<Answer, ClientError> {
     let deadline = call.deadline;
-    let answering = async {
-        let open = send(socket, call).await?;
-        let status = open.response.status();
-        Ok((status, collect(socket, open.response.into_body()).await?))
-    };
+    let answering = async { Answer::read(socket, send(socket, call).await?).await };
     within(socket, deadline, answering).await
 }
 
 /// The error that an answer with a status of 300 and above means.
-pub(crate) fn refusal(socket: &Path, status: StatusCode, body: &[u8]) -> ClientError {
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => ClientError::Problem(Box::new(problem)),
+pub(crate) fn refusal(socket: &Path, answer: &Answer) -> ClientError {
+    match serde_json::from_slice::<Problem>(&answer.body) {
+        Ok(mut problem) => {
+            problem.retry_after = answer.retry_after;
+            ClientError::Problem(Box::new(problem))
+        }
         Err(_) => {
-            let excerpt: String = String::from_utf8_lossy(body).chars().take(EXCERPT).collect();
+            let text = String::from_utf8_lossy(&answer.body);
+            let excerpt: String = text.chars().take(EXCERPT).collect();
+            let status = answer.status.as_u16();
             ClientError::protocol(
                 socket,
-                format!("expected a problem with status {}, found {excerpt:?}", status.as_u16()),
+                format!("expected a problem with status {status}, found {excerpt:?}"),
             )
         }
     }

@@ -1,11 +1,11 @@
-//! A watch that outlives its connections: it reconnects and goes on where it was.
+//! Streams that outlive their connections: they reconnect, and a watch goes on where it was.
 
 use std::time::Duration;
 
-use modtwin_api::Event;
+use modtwin_api::{Event, Invocation, MethodEvent};
 use tokio::time::Instant;
 
-use crate::{Client, ClientError, Watch, WatchOptions};
+use crate::{Client, ClientError, Methods, Watch, WatchOptions};
 
 /// The wait before the second attempt; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -29,28 +29,57 @@ pub enum Followed {
 
 /// A watch that survives restarts of the daemon.
 ///
-/// After a reconnect the first event is a snapshot again, `unchanged` where nothing was missed.
+/// After a reconnect the first event is a snapshot again, `unchanged` and without `desired` where
+/// nothing was missed: apply `desired` wherever there is one. Attempts follow each other after 0.1 s
+/// to 5 s, and not sooner than the daemon asks for (`Retry-After`).
 #[derive(Debug)]
 pub struct Follow {
     client: Client,
     module: String,
     options: WatchOptions,
-    state: State,
-    failures: u32,
+    state: State<Watch>,
+    attempts: Attempts,
 }
 
 #[derive(Debug)]
-enum State {
-    /// To connect at that moment.
-    Due(Instant),
-    Open(Box<Watch>),
+enum State<Stream> {
+    /// To connect once it is time.
+    Due,
+    Open(Box<Stream>),
     /// The module was removed.
     Ended,
 }
 
+/// When to connect next.
+#[derive(Debug)]
+struct Attempts {
+    due: Instant,
+    /// How many in a row came to nothing.
+    failures: u32,
+}
+
+impl Attempts {
+    /// The first one, at once.
+    fn new() -> Self {
+        Self { due: Instant::now(), failures: 0 }
+    }
+
+    /// Plans the next attempt and says how long it waits; fails where none would help.
+    fn plan(&mut self, error: ClientError) -> Result<(ClientError, Duration), ClientError> {
+        if !error.is_temporary() {
+            return Err(error);
+        }
+        let asked = error.retry_after().unwrap_or_default();
+        let retry_in = backoff(self.failures, fastrand::f64()).max(asked);
+        self.failures = self.failures.saturating_add(1);
+        self.due = Instant::now() + retry_in;
+        Ok((error, retry_in))
+    }
+}
+
 impl Follow {
     pub(crate) fn new(client: Client, module: String, options: WatchOptions) -> Self {
-        Self { client, module, options, state: State::Due(Instant::now()), failures: 0 }
+        Self { client, module, options, state: State::Due, attempts: Attempts::new() }
     }
 
     /// Waits for the next event, connecting where needed; none once the module was removed.
@@ -63,8 +92,8 @@ impl Follow {
         loop {
             match &mut self.state {
                 State::Ended => return Ok(None),
-                State::Due(moment) => {
-                    tokio::time::sleep_until(*moment).await;
+                State::Due => {
+                    tokio::time::sleep_until(self.attempts.due).await;
                     match self.client.watch(&self.module, &self.options).await {
                         Ok(watch) => self.state = State::Open(Box::new(watch)),
                         Err(error) => return self.lost(error).map(Some),
@@ -78,8 +107,8 @@ impl Follow {
                             Ok(Some(Followed::Event(event)))
                         }
                         Ok(None) => {
-                            let end = std::io::ErrorKind::UnexpectedEof.into();
-                            self.lost(ClientError::unreachable(self.client.socket(), end)).map(Some)
+                            let error = ended(&self.client);
+                            self.lost(error).map(Some)
                         }
                         Err(error) => self.lost(error).map(Some),
                     };
@@ -90,7 +119,7 @@ impl Follow {
 
     /// Keeps in mind where to go on.
     fn note(&mut self, event: &Event) {
-        self.failures = 0;
+        self.attempts.failures = 0;
         match event {
             Event::Snapshot(snapshot) => self.options.since = snapshot.revision(),
             Event::Desired(desired) => self.options.since = Some(desired.revision()),
@@ -99,13 +128,68 @@ impl Follow {
         }
     }
 
-    /// Plans the next attempt, if another one may help.
     fn lost(&mut self, error: ClientError) -> Result<Followed, ClientError> {
-        let retry_in = backoff(self.failures, fastrand::f64());
-        self.failures = self.failures.saturating_add(1);
-        self.state = State::Due(Instant::now() + retry_in);
-        if error.is_temporary() { Ok(Followed::Lost { error, retry_in }) } else { Err(error) }
+        self.state = State::Due;
+        let (error, retry_in) = self.attempts.plan(error)?;
+        Ok(Followed::Lost { error, retry_in })
     }
+}
+
+/// The calls of direct methods, across restarts of the daemon.
+#[derive(Debug)]
+pub struct FollowMethods {
+    client: Client,
+    module: String,
+    names: Vec<String>,
+    state: State<Methods>,
+    attempts: Attempts,
+}
+
+impl FollowMethods {
+    pub(crate) fn new(client: Client, module: String, names: Vec<String>) -> Self {
+        Self { client, module, names, state: State::Due, attempts: Attempts::new() }
+    }
+
+    /// Waits for the next call, connecting where needed; none once the module was removed. Each
+    /// wants [`Client::answer_method`]. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// A [`ClientError`] that another attempt would not mend: see [`ClientError::is_temporary`].
+    pub async fn next(&mut self) -> Result<Option<Invocation>, ClientError> {
+        loop {
+            let outcome = match &mut self.state {
+                State::Ended => return Ok(None),
+                State::Due => {
+                    tokio::time::sleep_until(self.attempts.due).await;
+                    let methods = self.client.methods(&self.module, &self.names).await;
+                    methods.map(|methods| self.state = State::Open(Box::new(methods)))
+                }
+                State::Open(methods) => match methods.next().await {
+                    Ok(Some(event)) => {
+                        self.attempts.failures = 0;
+                        match event {
+                            MethodEvent::Invoke(call) => return Ok(Some(call)),
+                            MethodEvent::Heartbeat => {}
+                            MethodEvent::Removed { .. } => self.state = State::Ended,
+                        }
+                        Ok(())
+                    }
+                    Ok(None) => Err(ended(&self.client)),
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = outcome {
+                self.state = State::Due;
+                self.attempts.plan(error)?;
+            }
+        }
+    }
+}
+
+/// What a stream that the daemon ended in order means.
+fn ended(client: &Client) -> ClientError {
+    ClientError::unreachable(client.socket(), std::io::ErrorKind::UnexpectedEof.into())
 }
 
 /// The wait after that many failures in a row: half of it fixed, half of it by `chance` in 0..1.

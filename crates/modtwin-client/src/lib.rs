@@ -4,14 +4,21 @@
 //! and how a watch is kept alive across restarts of the daemon ([`Follow`]). Leaves to others: what
 //! the values mean (`modtwin-api`), and what to do with them.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), modtwin_client::ClientError> {
-//! use modtwin_client::{Client, WatchOptions};
+//! A handler: what is there first, then each change, across restarts of the daemon.
 //!
+//! ```no_run
+//! use modtwin_api::AckRequest;
+//! use modtwin_client::{Client, Followed, Wait, WatchOptions};
+//!
+//! # async fn example() -> Result<(), modtwin_client::ClientError> {
 //! let client = Client::new("/run/modtwin/modtwin.sock");
-//! let mut watch = client.watch("thermostat", &WatchOptions::default()).await?;
-//! while let Some(event) = watch.next().await? {
-//!     println!("{event:?}");
+//! let mut follow = client.follow("thermostat", WatchOptions::default());
+//! while let Some(followed) = follow.next().await? {
+//!     let Followed::Event(event) = followed else { continue };
+//!     if let Some((revision, desired)) = event.to_apply() {
+//!         client.report("thermostat", desired, Wait::Stored).await?;
+//!         client.acknowledge("thermostat", &AckRequest::applied(revision)).await?;
+//!     }
 //! }
 //! # Ok(())
 //! # }
@@ -28,6 +35,6 @@ mod watch;
 
 pub use client::{Client, Message, Reported, Sent, Wait};
 pub use error::ClientError;
-pub use follow::{Follow, Followed};
+pub use follow::{Follow, FollowMethods, Followed};
 pub use methods::Methods;
 pub use watch::{Watch, WatchOptions};

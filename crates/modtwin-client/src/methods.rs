@@ -1,6 +1,7 @@
 //! The calls of direct methods, as long as the connection of their stream lives.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use modtwin_api::MethodEvent;
 
@@ -14,8 +15,8 @@ use crate::stream::Stream;
 pub struct Methods(Stream);
 
 impl Methods {
-    pub(crate) fn new(socket: PathBuf, open: Open) -> Self {
-        Self(Stream::new(socket, open))
+    pub(crate) fn new(socket: PathBuf, open: Open, silence: Duration) -> Self {
+        Self(Stream::new(socket, open, silence))
     }
 
     /// Waits for the next line; none once the daemon has ended the stream. Lines of a type that this

@@ -6,14 +6,11 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use modtwin_api::limits::{HEARTBEAT, MAX_LINE_BYTES};
+use modtwin_api::limits::MAX_LINE_BYTES;
 
 use crate::ClientError;
 use crate::exchange::{Driver, Open};
 use crate::lines::{LineBuffer, TooLong};
-
-/// After this silence the peer counts as dead: three heartbeats are missing.
-const MAX_SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
 
 /// How a line is read; none where its type is one that this program does not know.
 type Parse<T> = fn(&[u8]) -> Result<Option<T>, serde_json::Error>;
@@ -29,12 +26,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(socket: PathBuf, open: Open) -> Self {
+    pub(crate) fn new(socket: PathBuf, open: Open, max_silence: Duration) -> Self {
         Self {
             socket,
             body: open.response.into_body(),
             lines: LineBuffer::new(MAX_LINE_BYTES),
-            max_silence: MAX_SILENCE,
+            max_silence,
             _driver: open.driver,
         }
     }
@@ -54,8 +51,8 @@ impl Stream {
                 }
                 Some(Err(error)) => return Err(ClientError::from_hyper(&self.socket, error)),
                 None if self.lines.is_within_a_line() => {
-                    let what = "expected a line feed, found the end of the stream";
-                    return Err(ClientError::protocol(&self.socket, what));
+                    let end = io::Error::new(io::ErrorKind::UnexpectedEof, "cut within a line");
+                    return Err(ClientError::unreachable(&self.socket, end));
                 }
                 None => return Ok(None),
             }

@@ -1,6 +1,7 @@
 //! A watch: the events of one stream, as long as its connection lives.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use modtwin_api::{Event, Revision};
 
@@ -24,8 +25,8 @@ pub struct WatchOptions {
 pub struct Watch(Stream);
 
 impl Watch {
-    pub(crate) fn new(socket: PathBuf, open: Open) -> Self {
-        Self(Stream::new(socket, open))
+    pub(crate) fn new(socket: PathBuf, open: Open, silence: Duration) -> Self {
+        Self(Stream::new(socket, open, silence))
     }
 
     /// Waits for the next event; none once the daemon has ended the stream. Events of a type that
@@ -33,7 +34,8 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unreachable`] where the connection breaks or three heartbeats are missing,
+    /// [`ClientError::Unreachable`] where the connection breaks, within a line too, or nothing is
+    /// heard for too long ([`Client::with_silence`](crate::Client::with_silence)),
     /// [`ClientError::Protocol`] where a line is no event or longer than a megabyte.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         self.0.next(Event::parse).await

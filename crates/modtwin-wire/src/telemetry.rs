@@ -99,7 +99,7 @@ fn check_names(properties: &[(String, String)]) -> Result<(), MessageError> {
         let is_reserved = |prefix: &&str| {
             name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
-        if RESERVED.iter().any(|prefix| is_reserved(&prefix)) {
+        if RESERVED.iter().any(is_reserved) {
             return Err(MessageError::Reserved(name.clone()));
         }
         if properties.iter().take(index).any(|(earlier, _)| earlier == name) {

@@ -127,6 +127,10 @@ pub struct Watch {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
     #[arg(requires = "exec")]
     pub exec_timeout: Duration,
+    /// Run only once nothing has changed for so long, but no later than ten times that after the
+    /// first change [default: run at once].
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "exec")]
+    pub exec_debounce: Option<Duration>,
     /// The command to run for each change, with its arguments; must come last.
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
     pub exec: Option<Vec<OsString>>,

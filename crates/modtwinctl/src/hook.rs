@@ -13,6 +13,7 @@ use std::time::Duration;
 use modtwin_api::{AckRequest, Document, Event, Revision};
 use modtwin_client::{Client, Follow, Followed};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use self::acknowledger::Acknowledger;
 use crate::failure::Failure;
@@ -32,7 +33,12 @@ pub(crate) struct Hook {
     pub(crate) command: Vec<OsString>,
     /// How long a run may take.
     pub(crate) timeout: Duration,
+    /// How long nothing may change before a run.
+    pub(crate) debounce: Duration,
 }
+
+/// For how many times the debounce a run may be put off while changes keep coming.
+const MOST_DEBOUNCES: u32 = 10;
 
 /// A version that is to be applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +54,19 @@ struct Running<'a> {
     cancel: oneshot::Sender<()>,
 }
 
+/// The newest version, until it is its turn.
+struct Waiting {
+    version: Version,
+    /// When it may be run.
+    due: Instant,
+    /// When it is run, whatever changes.
+    latest: Instant,
+}
+
 /// What happens next.
 enum Turn {
     Stop,
+    Due,
     Ended(Revision, Ended),
     Followed(Option<Followed>),
 }
@@ -70,13 +86,12 @@ async fn turns(
     acknowledger: &Acknowledger,
 ) -> Result<(), Failure> {
     let mut losses = LossTeller::default();
-    let mut waiting: Option<Version> = None;
+    let mut waiting: Option<Waiting> = None;
     let mut running: Option<Running<'_>> = None;
     loop {
-        if running.is_none() {
-            running = waiting.take().map(|version| hook.start(version));
-        }
-        match turn(&mut running, follow, stop).await? {
+        let due = waiting.as_ref().filter(|_| running.is_none()).map(|waiting| waiting.due);
+        match turn(due, &mut running, follow, stop).await? {
+            Turn::Due => running = waiting.take().map(|waiting| hook.start(waiting.version)),
             Turn::Stop => {
                 if let Some(running) = running {
                     drop(running.cancel);
@@ -97,8 +112,10 @@ async fn turns(
             }
             Turn::Followed(Some(followed)) => {
                 losses.note(&followed);
-                if let Followed::Event(event) = followed {
-                    waiting = version(event).or(waiting);
+                if let Followed::Event(event) = followed
+                    && let Some(version) = version(event)
+                {
+                    waiting = Some(hook.put_off(version, waiting.as_ref()));
                 }
             }
         }
@@ -107,6 +124,7 @@ async fn turns(
 
 /// Waits for whatever comes first.
 async fn turn(
+    due: Option<Instant>,
     running: &mut Option<Running<'_>>,
     follow: &mut Follow,
     stop: &mut Stop,
@@ -117,10 +135,18 @@ async fn turn(
             None => std::future::pending().await,
         }
     };
+    let turn_comes = async {
+        match due {
+            Some(due) if due <= Instant::now() => {}
+            Some(due) => tokio::time::sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
         () = stop.requested() => Ok(Turn::Stop),
         (revision, ended) = ended => Ok(Turn::Ended(revision, ended)),
+        () = turn_comes => Ok(Turn::Due),
         followed = follow.next() => Ok(Turn::Followed(followed?)),
     }
 }
@@ -140,6 +166,13 @@ fn version(event: Event) -> Option<Version> {
 }
 
 impl Hook {
+    /// When `version` is to be run, in place of the one that waits already.
+    fn put_off(&self, version: Version, before: Option<&Waiting>) -> Waiting {
+        let now = Instant::now();
+        let latest = before.map_or(now + self.debounce * MOST_DEBOUNCES, |before| before.latest);
+        Waiting { version, due: latest.min(now + self.debounce), latest }
+    }
+
     fn start(&self, version: Version) -> Running<'_> {
         let (cancel, cancelled) = oneshot::channel();
         let job = Job {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::failure::one_line;
 
@@ -68,16 +69,9 @@ pub(crate) async fn run(job: Job<'_>) -> Ended {
         Ok(group) => group,
         Err(error) => return Ended::refused(500, &error),
     };
-    let stdin = group.child.stdin.take();
-    let input = job.input;
-    let feed = tokio::spawn(async move {
-        if let Some(mut stdin) = stdin {
-            // A command that does not read all of its input has read enough.
-            let _enough = stdin.write_all(input.as_bytes()).await;
-        }
-    });
+    let feed = tokio::spawn(feed(group.child.stdin.take(), job.input));
     let (stdout, keep) = (group.child.stdout.take(), job.keep.unwrap_or_default());
-    let mut printed = tokio::spawn(async move {
+    let printed = tokio::spawn(async move {
         match stdout {
             Some(stdout) => whole(stdout, keep).await,
             None => Some(Vec::new()),
@@ -117,10 +111,25 @@ pub(crate) async fn run(job: Job<'_>) -> Ended {
         }
     };
     let ended = judge(status, &words);
-    if ended.status != 200 {
-        printed.abort();
-        return ended;
+    match ended.status {
+        200 => with_output(ended, printed, keep).await,
+        _ => {
+            printed.abort();
+            ended
+        }
     }
+}
+
+/// Gives a command its input.
+async fn feed(stdin: Option<ChildStdin>, input: String) {
+    if let Some(mut stdin) = stdin {
+        // A command that does not read all of its input has read enough.
+        let _enough = stdin.write_all(input.as_bytes()).await;
+    }
+}
+
+/// Adds what a run that succeeded printed.
+async fn with_output(ended: Ended, mut printed: JoinHandle<Option<Vec<u8>>>, keep: usize) -> Ended {
     match tokio::time::timeout(LAST_WORDS, &mut printed).await {
         Ok(Ok(Some(stdout))) => Ended { stdout, ..ended },
         Ok(_) => Ended::refused(500, &format!("printed more than {keep} bytes")),

@@ -24,6 +24,7 @@ pub(crate) async fn run(client: &Client, args: Watch, output: &Output) -> Result
                 handler: args.handler,
                 command,
                 timeout: args.exec_timeout,
+                debounce: args.exec_debounce.unwrap_or_default(),
             };
             hook::run(hook, follow, &mut stop).await
         }

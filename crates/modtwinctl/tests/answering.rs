@@ -1,9 +1,5 @@
 //! `methods`, with and without a command to run.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "helpers of tests may fail the test"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
 
 #[expect(dead_code, reason = "each test file uses its share")]
 mod program;

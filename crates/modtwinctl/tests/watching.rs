@@ -12,7 +12,7 @@ mod program;
 mod scripted;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Mutex;
@@ -230,6 +230,41 @@ fn exec_runs_one_at_a_time_and_skips_to_the_newest() {
     assert_eq!(versions, [json!(1), json!(4)]);
     hook.terminate();
     assert_eq!(fs::read_to_string(log).unwrap(), "{\"v\":1}\n{\"v\":4}\n");
+}
+
+#[test]
+fn exec_waits_until_nothing_changes_any_more() {
+    let daemon = watched(|_, stream| {
+        event(stream, &snapshot(1, &json!({"v": 1})));
+        event(stream, &desired(2, &json!({"v": 2})));
+        event(stream, &desired(3, &json!({"v": 3})));
+        hold(stream);
+    });
+    let log = daemon.folder().join("log");
+    let script = format!("cat >> {}", log.display());
+    let options = ["watch", "m", "--exec-debounce", "300ms", "--exec", "sh", "-c", &script];
+    let hook = Background::start(&daemon.socket(), &options);
+    assert_eq!(ack(&daemon)["version"], 3);
+    hook.terminate();
+    assert_eq!(fs::read_to_string(log).unwrap(), "{\"v\":3}\n");
+}
+
+#[test]
+fn changes_without_end_put_exec_off_for_a_while_only() {
+    let daemon = watched(|_, stream| {
+        event(stream, &snapshot(1, &json!({})));
+        for version in 2.. {
+            let line = format!("{}\n", desired(version, &json!({"v": version})));
+            let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+            if stream.write_all(chunk.as_bytes()).is_err() {
+                break;
+            }
+        }
+    });
+    let options = ["watch", "m", "--exec-debounce", "100ms", "--exec", "cat"];
+    let hook = Background::start(&daemon.socket(), &options);
+    assert_eq!(ack(&daemon)["status"], 200);
+    hook.terminate();
 }
 
 #[test]

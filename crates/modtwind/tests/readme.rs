@@ -65,6 +65,8 @@ fn run(program: &str, argument: &str, code: &str, gateway: &Gateway) -> Option<R
     let started = Command::new(program)
         .args([argument, code])
         .env("MODTWIN_SOCKET", gateway.socket())
+        .env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../../clients/python/src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();
@@ -88,7 +90,7 @@ impl Drop for Running {
 #[tokio::test]
 async fn the_python_handler_applies_each_change_and_acknowledges_it() {
     let mut scene = scene().await;
-    let code = example("python", "def call(");
+    let code = example("python", "from modtwin import");
     let Some(_handler) = run("python3", "-c", &code, &scene.gateway) else {
         println!("skipped: this machine has no python3");
         return;

@@ -164,6 +164,7 @@ fn is_met(requirement: Requirement) -> bool {
         }
         Requirement::PythonVenv => python().is_some(),
         Requirement::Faketime => answers("faketime", "--version"),
+        Requirement::Jq => answers("jq", "--version"),
         Requirement::Node => answers("node", "--version") && answers("npm", "--version"),
     }
 }

@@ -14,12 +14,14 @@ pub(crate) enum Requirement {
     PkgConfig,
     /// OpenSSL's headers, for paho and for the openssl crate.
     OpensslHeaders,
-    /// Python that can make virtual environments, for the official SDKs and schemathesis.
+    /// Python that can make virtual environments, for our client, the official SDKs and schemathesis.
     PythonVenv,
-    /// Node with npm, for the official SDKs.
+    /// Node with npm, for our client and the official SDKs.
     Node,
     /// faketime, for the test that boots the daemon with a wrong clock.
     Faketime,
+    /// jq, for the shell scripts of docs/recipes.
+    Jq,
 }
 
 impl Requirement {
@@ -27,7 +29,7 @@ impl Requirement {
     pub(crate) const BUILD: [Self; 5] =
         [Self::CCompiler, Self::Make, Self::Cmake, Self::PkgConfig, Self::OpensslHeaders];
     /// What the tests require besides.
-    pub(crate) const TESTS: [Self; 1] = [Self::Faketime];
+    pub(crate) const TESTS: [Self; 4] = [Self::Faketime, Self::PythonVenv, Self::Node, Self::Jq];
     /// What the official SDKs require besides.
     pub(crate) const SDKS: [Self; 2] = [Self::PythonVenv, Self::Node];
 
@@ -45,6 +47,7 @@ impl Requirement {
             Self::PythonVenv => "Python 3 with `venv`",
             Self::Node => "Node with npm",
             Self::Faketime => "faketime",
+            Self::Jq => "jq",
         }
     }
 }
@@ -99,6 +102,7 @@ impl Family {
             (Self::Apt, Requirement::Node) => &["nodejs", "npm"],
             (Self::Apt, Requirement::Faketime) => &["faketime"],
             (Self::Dnf, Requirement::Faketime) => &["libfaketime"],
+            (_, Requirement::Jq) => &["jq"],
             (Self::Dnf, Requirement::Node) => &["nodejs", "nodejs-npm"],
         }
     }

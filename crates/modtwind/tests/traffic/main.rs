@@ -1,10 +1,6 @@
 //! Device-to-cloud messages and direct methods with the real parts: the daemon as a process, paho,
 //! TLS, the emulator as the hub, and the Unix socket. Each test has a hub and a gateway of its own.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test says by a panic that it failed"
-)]
+#![expect(clippy::indexing_slicing, reason = "a test says by a panic that it failed")]
 
 mod arrivals;
 mod messages;
