@@ -46,6 +46,9 @@ _modtwinctl() {
             modtwinctl,log-level)
                 cmd="modtwinctl__subcmd__log__subcmd__level"
                 ;;
+            modtwinctl,methods)
+                cmd="modtwinctl__subcmd__methods"
+                ;;
             modtwinctl,reconnect)
                 cmd="modtwinctl__subcmd__reconnect"
                 ;;
@@ -146,7 +149,7 @@ _modtwinctl() {
 
     case "${cmd}" in
         modtwinctl)
-            opts="-h -V --socket --json --help --version status get watch report ack validate csr cert hub reload reconnect log-level completions"
+            opts="-h -V --socket --json --help --version status check support-bundle get watch report ack send methods validate diff apply csr cert hub reload reconnect log-level completions"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1351,6 +1354,32 @@ _modtwinctl() {
             fi
             case "${prev}" in
                 --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        modtwinctl__subcmd__methods)
+            opts="-h --name --exec --socket --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exec)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -898,6 +898,11 @@ _modtwinctl__subcmd__log-level_commands() {
     local commands; commands=()
     _describe -t commands 'modtwinctl log-level commands' commands "$@"
 }
+(( $+functions[_modtwinctl__subcmd__methods_commands] )) ||
+_modtwinctl__subcmd__methods_commands() {
+    local commands; commands=()
+    _describe -t commands 'modtwinctl methods commands' commands "$@"
+}
 (( $+functions[_modtwinctl__subcmd__reconnect_commands] )) ||
 _modtwinctl__subcmd__reconnect_commands() {
     local commands; commands=()
