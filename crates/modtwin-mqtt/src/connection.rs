@@ -40,7 +40,11 @@ pub(crate) async fn follow(opened: Opened, epoch: Epoch) {
         };
         match settled {
             Some(Ok(Some(status))) => state.line.say(epoch, status),
-            Some(Ok(None)) => {}
+            Some(Ok(None)) => {
+                if let CallKind::Subscription { rest, .. } = &mut call.kind {
+                    state.subscribe(epoch, std::mem::take(rest));
+                }
+            }
             Some(Err(fault)) => {
                 state.spend();
                 state.fail(epoch, fault);
@@ -69,11 +73,9 @@ async fn ended(stage: &mut watch::Receiver<Stage>, epoch: Epoch) {
 async fn settle(call: &mut Call) -> Result<Option<LinkStatus>, Fault> {
     let issued = call.issued;
     match &mut call.kind {
-        CallKind::Subscriptions(subscriptions) => {
-            for (filter, token) in subscriptions {
-                subscription(filter, token, issued + SUBACK_LIMIT).await?;
-            }
-            Ok(Some(LinkStatus::Subscribed))
+        CallKind::Subscription { filter, token, rest } => {
+            subscription(filter, token, issued + SUBACK_LIMIT).await?;
+            Ok(rest.is_empty().then_some(LinkStatus::Subscribed))
         }
         CallKind::Delivery { token, number, .. } => {
             match timeout_at(issued + DELIVERY_LIMIT, token).await {
@@ -103,10 +105,9 @@ async fn subscription(filter: &str, token: &mut Token, deadline: Instant) -> Res
 /// Whether paho still owes an outcome.
 fn is_pending(call: &mut Call) -> bool {
     match &mut call.kind {
-        CallKind::Subscriptions(subscriptions) => {
-            subscriptions.iter_mut().any(|(_, token)| token.try_wait().is_none())
+        CallKind::Subscription { token, .. } | CallKind::Delivery { token, .. } => {
+            token.try_wait().is_none()
         }
-        CallKind::Delivery { token, .. } => token.try_wait().is_none(),
     }
 }
 

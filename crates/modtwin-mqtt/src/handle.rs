@@ -216,6 +216,12 @@ impl State {
         let _ = self.commands.send(Command::Close { link: self.link, epoch });
     }
 
+    /// Orders further subscriptions.
+    pub(crate) fn subscribe(&self, epoch: Epoch, filters: Vec<String>) {
+        // Without an engine there is no connection either.
+        let _ = self.commands.send(Command::Subscribe { link: self.link, epoch, filters });
+    }
+
     /// paho's callback: a message.
     fn arrived(&self, message: &Message) {
         let Stage { epoch, phase } = self.stage();

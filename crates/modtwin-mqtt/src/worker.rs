@@ -26,7 +26,7 @@ use crate::line::{Line, Place};
 pub(crate) enum Command {
     /// Begin a connection.
     Open(Box<Open>),
-    /// Subscribe, one SUBSCRIBE a filter.
+    /// Subscribe, one SUBSCRIBE a filter, one after the other.
     Subscribe { link: u64, epoch: Epoch, filters: Vec<String> },
     /// Publish; with a number the hub's confirmation is told.
     Publish { link: u64, epoch: Epoch, number: Option<u64>, message: Message, place: Place },
@@ -84,8 +84,8 @@ pub(crate) struct Call {
 
 /// What kind of call it is, and its tokens.
 pub(crate) enum CallKind {
-    /// One for each filter.
-    Subscriptions(Vec<(String, Token)>),
+    /// A filter, and those that follow once it is granted.
+    Subscription { filter: String, token: Token, rest: Vec<String> },
     /// A message, the number to tell its confirmation under, and the place that it takes up.
     Delivery { token: Token, number: Option<u64>, _place: Place },
 }
@@ -190,21 +190,22 @@ impl Worker {
     }
 
     /// One SUBSCRIBE a filter: for a list of filters the crate reads as many codes as it asked for,
-    /// whatever the SUBACK holds (server_response.rs, `from_success`).
-    fn subscribe(&self, link: u64, epoch: Epoch, filters: Vec<String>) {
+    /// whatever the SUBACK holds (server_response.rs, `from_success`). And one after the other's SUBACK:
+    /// of several frames that come at once over a WebSocket paho may leave the last unread until more
+    /// comes (observed 2026-11-26 with three SUBACKs, paho.mqtt.c 1.3.16).
+    fn subscribe(&self, link: u64, epoch: Epoch, mut filters: Vec<String>) {
         let Some(slot) = self.carrier(link, epoch) else {
             return;
         };
+        if filters.is_empty() {
+            return;
+        }
+        let rest = filters.split_off(1);
+        let Some(filter) = filters.pop() else { return };
         let account = Unsettled::new(&slot.handle.state);
-        let subscriptions = filters
-            .into_iter()
-            .map(|filter| {
-                let token = slot.handle.client.subscribe(filter.as_str(), QoS::AtLeastOnce);
-                (filter, token)
-            })
-            .collect();
+        let token = slot.handle.client.subscribe(filter.as_str(), QoS::AtLeastOnce);
         let call = Call {
-            kind: CallKind::Subscriptions(subscriptions),
+            kind: CallKind::Subscription { filter, token, rest },
             issued: Instant::now(),
             _account: account,
         };
