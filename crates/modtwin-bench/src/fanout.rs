@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     /// How many handlers there are, of which a tenth never reads.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(20..=1000))]
     handlers: u16,
-    /// How long each of the four rounds of changes takes.
-    #[arg(long, default_value_t = 10)]
+    /// How long each of the ten rounds of changes takes, in seconds.
+    #[arg(long, default_value_t = 4)]
     seconds: u64,
     /// Changes a second, of all modules in turn.
     #[arg(long, default_value_t = 50)]
@@ -189,7 +189,7 @@ fn document(at: u64) -> serde_json::Value {
 /// The desired property that says when a change was asked for.
 const AT: &str = "at";
 /// How often the readers are measured alone and then beside those that never read.
-const ROUNDS: usize = 2;
+const ROUNDS: usize = 5;
 /// How much longer the slowest in a hundred may take at most.
 const MOST_RATIO: f64 = 2.0;
 /// What a handler may cost at most, in KiB.
