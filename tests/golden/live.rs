@@ -183,6 +183,7 @@ async fn the_daemons_client_sends_the_golden_bytes() {
     status(&mut events, LinkStatus::Subscribed).await;
     comes(&mut recorded, "paho-subscribe-answers").await;
     comes(&mut recorded, "paho-subscribe-desired").await;
+    comes(&mut recorded, "paho-subscribe-methods").await;
     let get = modtwin_wire::encode(RequestId(12), &Request::GetTwin);
     link.publish(&get.topic, get.payload);
     comes(&mut recorded, "paho-get").await;
@@ -191,6 +192,10 @@ async fn the_daemons_client_sends_the_golden_bytes() {
     let report = modtwin_wire::encode(RequestId(13), &Request::Report(patch));
     link.publish(&report.topic, report.payload);
     comes(&mut recorded, "paho-report").await;
+    let telemetry = packet("paho-telemetry").means();
+    let text = |member: &str| telemetry[member].as_str().unwrap().to_owned();
+    link.deliver(7, &text("topic"), text("payload").into_bytes());
+    comes(&mut recorded, "paho-telemetry").await;
     link.disconnect();
     comes(&mut recorded, "paho-disconnect").await;
 }

@@ -6,9 +6,9 @@ mod scripted;
 
 use std::time::Duration;
 
-use modtwin_api::{AckRequest, Document, ProblemKind};
-use modtwin_client::{Client, ClientError, Reported, Wait};
-use scripted::{Daemon, answer, answer_text, connected, hold, problem, send};
+use modtwin_api::{AckRequest, Document, Invocation, MethodEvent, MethodResponse, ProblemKind};
+use modtwin_client::{Client, ClientError, Message, Reported, Sent, Wait};
+use scripted::{Daemon, answer, answer_text, begin, connected, end, event, hold, problem, send};
 use serde_json::{Value, json};
 
 fn document(value: Value) -> Document {
@@ -162,4 +162,66 @@ async fn a_daemon_that_never_answers_is_given_up() {
         matches!(&error, ClientError::Unreachable { source, .. } if source.kind() == std::io::ErrorKind::TimedOut)
     );
     assert_eq!(begin.elapsed().as_secs(), 30);
+}
+
+#[tokio::test]
+async fn a_message_carries_its_properties_in_headers_and_comes_as_far_as_it_comes() {
+    let daemon = Daemon::serve(|request, stream| {
+        let is_stored = request.line.contains("wait=stored");
+        let status = if is_stored { 202 } else { 200 };
+        answer(stream, status, &json!({}));
+    });
+    let client = Client::new(daemon.socket());
+    let message = Message {
+        payload: vec![0, 255],
+        content_type: Some("image/x".to_owned()),
+        message_id: Some("7".to_owned()),
+        properties: vec![("a".to_owned(), "b=c".to_owned())],
+        ..Message::default()
+    };
+    let wait = Wait::Hub { timeout: Duration::from_secs(5) };
+    assert_eq!(client.send("m", &message, wait).await.unwrap(), Sent::Confirmed);
+    let request = daemon.request();
+    assert_eq!(request.line, "POST /v1/modules/m/messages?timeout=5");
+    assert_eq!(request.body, [0, 255]);
+    for header in ["content-type: image/x", "modtwin-message-id: 7", "modtwin-property: a=b=c"] {
+        assert!(request.headers.contains(header), "{header}: {}", request.headers);
+    }
+    assert_eq!(client.send("m", &message, Wait::Stored).await.unwrap(), Sent::Stored);
+    let folded = Message { message_id: Some("a\nb".to_owned()), ..Message::default() };
+    let refused = client.send("m", &folded, Wait::Stored).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Protocol { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn calls_of_methods_are_heard_and_answered() {
+    let daemon = Daemon::serve(|request, stream| {
+        if request.line.starts_with("POST") {
+            return answer(stream, 204, &Value::Null);
+        }
+        begin(stream);
+        event(stream, &json!({"type": "heartbeat"}));
+        event(stream, &json!({"type": "of a newer version"}));
+        let call =
+            json!({"type": "invoke", "id": "f/1", "method": "a", "payload": 1, "timeout_ms": 5});
+        event(stream, &call);
+        end(stream);
+    });
+    let client = Client::new(daemon.socket());
+    let mut methods = client.methods("m", &["a".to_owned(), "b c".to_owned()]).await.unwrap();
+    assert_eq!(daemon.request().line, "GET /v1/modules/m/methods?name=a&name=b%20c");
+    assert_eq!(methods.next().await.unwrap(), Some(MethodEvent::Heartbeat));
+    let expected = Invocation {
+        id: "f/1".to_owned(),
+        method: "a".to_owned(),
+        payload: json!(1),
+        timeout_ms: 5,
+    };
+    assert_eq!(methods.next().await.unwrap(), Some(MethodEvent::Invoke(expected)));
+    assert_eq!(methods.next().await.unwrap(), None);
+    let response = MethodResponse { status: 200, payload: json!([1]) };
+    client.answer_method("m", "f/1", &response).await.unwrap();
+    let request = daemon.request();
+    assert_eq!(request.line, "POST /v1/modules/m/methods/f%2F1");
+    assert_eq!(request.json(), json!({"status": 200, "payload": [1]}));
 }

@@ -289,6 +289,6 @@ mod tests {
         for key in KEYS {
             assert!(error.to_string().contains(&format!("`{key}`")), "{key}: {error}");
         }
-        assert_eq!(Kind::ALL.len(), 15);
+        assert_eq!(Kind::ALL.len(), 16);
     }
 }

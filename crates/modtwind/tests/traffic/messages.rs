@@ -118,8 +118,9 @@ async fn nothing_that_was_answered_is_lost_over_kills_and_cuts() -> Story {
     let mut stage = Stage::start(MODTWIND, 1).await?;
     let mut arrivals = Arrivals::listen(&stage.service).await?;
     let mut answered = Vec::new();
-    for round in 0..6 {
+    for round in 0..6_usize {
         let client = stage.client();
+        let (count, mut counted) = tokio::sync::watch::channel(0_usize);
         let sender = tokio::spawn(async move {
             let mut answered = Vec::new();
             for n in 0.. {
@@ -129,14 +130,15 @@ async fn nothing_that_was_answered_is_lost_over_kills_and_cuts() -> Story {
                     Ok(_) => answered.push(text),
                     Err(_gone) => break,
                 }
+                count.send_replace(answered.len());
             }
             answered
         });
-        tokio::time::sleep(Duration::from_millis(60 + 40 * round)).await;
         if round % 2 == 0 {
+            counted.wait_for(|count| *count >= 5 + round).await?;
             stage.fault("drop", M, json!({})).await?;
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        counted.wait_for(|count| *count >= 20 + 7 * round).await?;
         stage.kill_daemon()?;
         answered.extend(sender.await?);
         stage.start_daemon().await?;

@@ -199,6 +199,18 @@ fn short_sessions_in_a_row_look_like_somebody_else() {
 }
 
 #[test]
+fn links_that_end_over_a_message_are_no_conflict() {
+    let mut script = Script::new(settings(), Durable::default());
+    for _ in 0..20 {
+        script.go_live(section(1, json!({})), section(1, json!({})));
+        script.pass(500);
+        script.session.handle_lost_to_a_message(script.now(), network());
+        assert_eq!(script.state(), (HubState::Disconnected, Reason::Network));
+        script.effects();
+    }
+}
+
+#[test]
 fn attempts_that_never_go_live_are_no_conflict() {
     let mut script = Script::new(settings(), Durable::default());
     for _ in 0..20 {
