@@ -39,8 +39,13 @@ pub(crate) async fn read(caller: &Caller, body: Incoming) -> Result<Received, Re
     })?
 }
 
-/// Reads `bytes` as a JSON value of that type.
+/// Reads `bytes` as a JSON object of that type.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+    // To serde an array is a struct whose members have lost their names.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let detail = "expected a JSON object as the contract has it, found an array";
+        return Err(Refusal::invalid("body", detail));
+    }
     serde_json::from_slice(bytes).map_err(|failure| {
         let what =
             if bytes.is_empty() { "the body is empty".to_owned() } else { failure.to_string() };

@@ -73,7 +73,7 @@ fn without_payload(headers: &HeaderMap) -> Result<DeviceMessage, Refusal> {
 }
 
 fn properties(headers: &HeaderMap) -> Result<Vec<(String, String)>, Refusal> {
-    let values = headers.get_all(HEADER_PROPERTY).iter();
+    let values = headers.get_all(HEADER_PROPERTY).iter().filter(|value| !value.is_empty());
     values
         .map(|value| {
             let text = text(HEADER_PROPERTY, value.as_bytes())?;
@@ -180,6 +180,7 @@ mod tests {
             ("modtwin-property", "unit=°C".as_bytes()),
             ("modtwin-property", b"empty="),
             ("modtwin-property", b"a=b=c"),
+            ("modtwin-property", b""),
         ]));
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let expected = DeviceMessage {

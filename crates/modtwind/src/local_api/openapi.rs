@@ -182,7 +182,7 @@ fn bound_integers(schema: &mut Value) {
             };
             if let Some(largest) = largest {
                 members.remove("format");
-                members.insert("maximum".to_owned(), largest.into());
+                members.entry("maximum").or_insert_with(|| largest.into());
             }
             members.values_mut().for_each(bound_integers);
         }

@@ -290,6 +290,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             media_types: &["application/octet-stream", "application/json", "text/plain"],
             schema: of::<Payload>,
         }),
+        may_lack_body: true,
         answers: &[
             Answer::json::<MessageSent>(200, "The hub has confirmed it."),
             Answer::json::<MessageStored>(202, "It is durable and will reach the hub."),

@@ -2,21 +2,24 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use modtwin_api::limits::MAX_CONFIRM_SECONDS;
 use modtwin_api::{Problem, ProblemKind, TrialRequest};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::answer::{Outcome, Refusal, json};
 use super::body;
 use super::connection::Caller;
 use super::registry::{AdminCommand, ReloadRefusal};
 
+/// Which of the members are there.
 #[derive(Debug, Deserialize)]
-struct Body {
-    candidate: Option<String>,
-    confirm_seconds: Option<u64>,
+struct Members {
+    candidate: Option<IgnoredAny>,
+    confirm_seconds: Option<IgnoredAny>,
 }
 
 /// Hands the request to the supervisor and answers what that came to.
@@ -24,7 +27,7 @@ pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outco
     let (_registry, grants) = caller.grants().await?;
     grants.require_administrator()?;
     let body = body::read(caller, request.into_body()).await?;
-    let trial = if body.is_empty() { None } else { trial(body::json(&body)?)? };
+    let trial = if body.is_empty() { None } else { trial(&body)? };
     drop(body);
     // What counts are the rights once all of it is here: a body may take its time.
     let (registry, grants) = caller.grants().await?;
@@ -41,12 +44,11 @@ pub(crate) async fn answer(caller: &Caller, request: Request<Incoming>) -> Outco
 }
 
 /// What the body asks for; an object without its members asks for an ordinary reload.
-fn trial(body: Body) -> Result<Option<TrialRequest>, Refusal> {
-    match (body.candidate, body.confirm_seconds) {
+fn trial(body: &Bytes) -> Result<Option<TrialRequest>, Refusal> {
+    let Members { candidate, confirm_seconds } = body::json(body)?;
+    match (candidate, confirm_seconds) {
         (None, None) => Ok(None),
-        (Some(candidate), Some(confirm_seconds)) => {
-            Ok(Some(TrialRequest { candidate, confirm_seconds }))
-        }
+        (Some(_), Some(_)) => body::json(body).map(Some),
         (None, Some(_)) => Err(Refusal::invalid("candidate", "missing beside confirm_seconds")),
         (Some(_), None) => Err(Refusal::invalid("confirm_seconds", "missing beside candidate")),
     }

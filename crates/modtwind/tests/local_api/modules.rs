@@ -325,6 +325,7 @@ async fn an_ack_that_makes_no_sense_is_refused() {
         (r#"{"status":200}"#, "body"),
         (r#"{"version":-1,"status":200}"#, "body"),
         ("", "body"),
+        ("[7,1,200]", "body"),
     ];
     for (body, field) in bad {
         let answer = scene.send("POST", "/v1/modules/m/acks", body).await;

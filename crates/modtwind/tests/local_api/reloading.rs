@@ -62,6 +62,8 @@ async fn a_trial_that_is_not_said_in_full_is_refused() {
         (json!({"candidate": "", "confirm_seconds": 0}), "confirm_seconds"),
         (json!({"candidate": "", "confirm_seconds": 3601}), "confirm_seconds"),
         (json!({"candidate": 1, "confirm_seconds": 60}), "body"),
+        (json!([null, null]), "body"),
+        (json!(["", 60]), "body"),
     ] {
         let answer = daemon.ask(reload(&body.to_string())).await;
         assert_eq!(answer.problem(400, "invalid_request")["field"], field, "{body}");
