@@ -82,8 +82,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l exec -d 
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -l json -d 'Print JSON, one document a line'
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand watch" -s h -l help -d 'Print help'
-complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l wait -d 'Return once the report is on the gateway\'s disk, or once the hub has accepted it' -r -f -a "stored\t'On the gateway\'s disk'
-hub\t'Accepted or confirmed by the hub'"
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l wait -d 'When to return' -r -f -a "stored\t'Once it is on the gateway\'s disk'
+hub\t'Once the hub has accepted it'"
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l timeout -d 'How long to wait for the hub' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand report" -l json -d 'Print JSON, one document a line'
@@ -100,8 +100,8 @@ complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l content-t
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l content-encoding -d 'The payload\'s encoding, such as utf-8' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l message-id -d 'What receivers tell a message that comes twice by' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l correlation-id -d 'What ties the message to another one' -r
-complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l wait -d 'Return once the message is on the gateway\'s disk, or once the hub has confirmed it' -r -f -a "stored\t'On the gateway\'s disk'
-hub\t'Accepted or confirmed by the hub'"
+complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l wait -d 'When to return' -r -f -a "stored\t'Once it is on the gateway\'s disk'
+hub\t'Once the hub has accepted it'"
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l timeout -d 'How long to wait for the hub' -r
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l socket -d 'The daemon\'s socket' -r -F
 complete -c modtwinctl -n "__fish_modtwinctl_using_subcommand send" -l json -d 'Print JSON, one document a line'

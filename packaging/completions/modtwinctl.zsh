@@ -95,8 +95,8 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (report)
 _arguments "${_arguments_options[@]}" : \
-'--wait=[Return once the report is on the gateway'\''s disk, or once the hub has accepted it]:WAIT:((stored\:"On the gateway'\''s disk"
-hub\:"Accepted or confirmed by the hub"))' \
+'--wait=[When to return]:WAIT:((stored\:"Once it is on the gateway'\''s disk"
+hub\:"Once the hub has accepted it"))' \
 '--timeout=[How long to wait for the hub]:TIME:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
 '--json[Print JSON, one document a line]' \
@@ -127,8 +127,8 @@ _arguments "${_arguments_options[@]}" : \
 '--content-encoding=[The payload'\''s encoding, such as utf-8]:ENCODING:_default' \
 '--message-id=[What receivers tell a message that comes twice by]:ID:_default' \
 '--correlation-id=[What ties the message to another one]:ID:_default' \
-'--wait=[Return once the message is on the gateway'\''s disk, or once the hub has confirmed it]:WAIT:((stored\:"On the gateway'\''s disk"
-hub\:"Accepted or confirmed by the hub"))' \
+'--wait=[When to return]:WAIT:((stored\:"Once it is on the gateway'\''s disk"
+hub\:"Once the hub has accepted it"))' \
 '--timeout=[How long to wait for the hub]:TIME:_default' \
 '--socket=[The daemon'\''s socket]:PATH:_files' \
 '--json[Print JSON, one document a line]' \

@@ -17,8 +17,8 @@ _modtwind() {
     _arguments "${_arguments_options[@]}" : \
 '--config=[The config file]:FILE:_files' \
 '--log-format=[How log lines look\: \`text\` for people, or records of the journal where standard error is connected to it; \`json\` for machines, to standard error always]:FORMAT:_default' \
-'*-v[Says more; twice says everything]' \
-'*--verbose[Says more; twice says everything]' \
+'*-v[Log more; given twice, log everything]' \
+'*--verbose[Log more; given twice, log everything]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '-V[Print version]' \

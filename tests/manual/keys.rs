@@ -40,6 +40,9 @@ fn limits(key: &Key) -> String {
     if let KeyType::Duration { min, max } = key.value {
         let _infallible = write!(text, " From {min:?} to {max:?}.");
     }
+    if let KeyType::Rate(max) = key.value {
+        let _infallible = write!(text, " From 1/s to {max}/s.");
+    }
     text
 }
 

@@ -44,27 +44,9 @@ const PRODUCT: [(&str, &[&str]); 10] = [
 /// What runs on a developer's machine. No product crate links any of it.
 const DEVELOPMENT: [(&str, &[&str]); 8] = [
     ("iothub-emulator", &[]),
-    (
-        "modtwin-testkit",
-        &[
-            "modtwin-api",
-            "modtwin-client",
-            "modtwin-core",
-            "modtwin-credentials",
-            "modtwin-session",
-        ],
-    ),
+    ("modtwin-testkit", &["modtwin-api", "modtwin-client", "modtwin-core", "modtwin-credentials"]),
     ("modtwin-demo", &["modtwin-api", "modtwin-client", "modtwin-credentials", "modtwin-testkit"]),
-    (
-        "modtwin-bench",
-        &[
-            "modtwin-api",
-            "modtwin-client",
-            "modtwin-core",
-            "modtwin-credentials",
-            "modtwin-testkit",
-        ],
-    ),
+    ("modtwin-bench", &["modtwin-api", "modtwin-client", "modtwin-credentials", "modtwin-testkit"]),
     ("modtwin-sim", &["modtwin-core", "modtwin-wire"]),
     (
         "modtwin-torture",

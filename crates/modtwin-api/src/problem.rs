@@ -24,7 +24,7 @@ words! {
         NotFound = "not_found",
         /// The resource does not take this method.
         MethodNotAllowed = "method_not_allowed",
-        /// The method name has another owner.
+        /// The method name has another owner, or a config is on trial already.
         InUse = "in_use",
         /// An acknowledgement of a version newer than the daemon has seen.
         UnknownVersion = "unknown_version",
@@ -36,7 +36,8 @@ words! {
         RejectedByHub = "rejected_by_hub",
         /// The config files do not check, so that the old config stays in force: see `errors`.
         InvalidConfig = "invalid_config",
-        /// Too much at a time from this peer: see `limit`.
+        /// Too much at a time from this peer: see `limit`. With 503: the module or the daemon is
+        /// stopping.
         Overloaded = "overloaded",
         /// Nothing is known of this twin yet, and the request needs it.
         NotSynced = "not_synced",

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use modtwin_client::Client;
 use modtwin_testkit::gateway::DEVICE;
 use modtwin_testkit::service::Service;
+use modtwin_testkit::wall::now_us;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -14,7 +15,6 @@ use crate::handler::{BURST, Line, MARK};
 use crate::handlers::Handlers;
 use crate::rig::{MODULES, Rig, UNATTENDED};
 use crate::terminal::progress;
-use crate::wall::now_us;
 use modtwin_testkit::process::{processor_time, threads_time};
 use modtwin_testkit::spread::{Spread, number};
 

@@ -2,6 +2,7 @@
 //! report back to the hub: one after the other, module by module.
 
 use modtwin_testkit::gateway::DEVICE;
+use modtwin_testkit::wall::now_us;
 use serde::Serialize;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::handlers::Handlers;
 use crate::hub_events::HubEvents;
 use crate::rig::Rig;
 use crate::terminal::progress;
-use crate::wall::now_us;
 use modtwin_testkit::process::processor_time;
 use modtwin_testkit::spread::{Spread, number};
 

@@ -20,6 +20,7 @@ use modtwin_testkit::machine::Machine;
 use modtwin_testkit::page::Page;
 use modtwin_testkit::process::memory;
 use modtwin_testkit::spread::{Spread, number};
+use modtwin_testkit::wall::now_us;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -28,7 +29,6 @@ use self::readers::Readers;
 use crate::memory::settle;
 use crate::rig::{MODULES, Rig, stop};
 use crate::terminal::{progress, result};
-use crate::wall::now_us;
 
 /// What is measured, on the command line.
 #[derive(Debug, Clone, clap::Args)]

@@ -10,10 +10,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use modtwin_api::{DesiredEvent, Event};
 use modtwin_client::{Client, Wait, WatchOptions};
+use modtwin_testkit::wall::now_us;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::wall::now_us;
 
 /// The desired property whose value is reported back under the same name.
 pub(crate) const ECHO: &str = "echo";

@@ -23,7 +23,6 @@ mod rows;
 mod size;
 mod start;
 mod terminal;
-mod wall;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

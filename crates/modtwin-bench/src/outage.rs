@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use modtwin_testkit::gateway::{DEVICE, Gateway};
+use modtwin_testkit::wall::now_us;
 use serde::Serialize;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::handler::{ECHO, Line};
 use crate::handlers::Handlers;
 use crate::rig::{MODULES, Rig};
 use crate::terminal::progress;
-use crate::wall::now_us;
 use modtwin_testkit::spread::Spread;
 
 /// How long the hub is gone.

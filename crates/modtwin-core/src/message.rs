@@ -4,6 +4,7 @@ use alloc::string::String;
 use core::fmt;
 
 use crate::document::Document;
+use crate::status::Reason;
 use crate::twin::Section;
 
 /// The number that ties an answer to its request.
@@ -42,6 +43,21 @@ pub enum HubMessage {
         /// What the hub said.
         answer: Answer,
     },
+}
+
+impl HubMessage {
+    /// Why all modules of the gateway have to slow down; none where this is no such refusal.
+    #[must_use]
+    pub fn slows_all(&self) -> Option<Reason> {
+        let Self::Answer { answer: Answer::Refused(refusal), .. } = self else {
+            return None;
+        };
+        match refusal.class() {
+            RefusalClass::Throttled => Some(Reason::Throttled),
+            RefusalClass::Quota => Some(Reason::Quota),
+            RefusalClass::Content | RefusalClass::Identity | RefusalClass::Hub => None,
+        }
+    }
 }
 
 /// The hub's answer to a request.

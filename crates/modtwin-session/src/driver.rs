@@ -16,7 +16,7 @@ mod saving;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
+use modtwin_core::message::{Request, RequestId};
 use modtwin_core::methods::Owner;
 use modtwin_core::session::{AckRefused, Session, Taken};
 use modtwin_core::status::{Fault, HubState, Reason};
@@ -284,7 +284,7 @@ impl<'a> Driver<'a> {
         let now = self.around.clock.now();
         match modtwin_wire::decode(&message.topic, &message.payload) {
             Ok(Inbound::Twin(message)) => {
-                if let Some(reason) = slows_all(&message) {
+                if let Some(reason) = message.slows_all() {
                     self.ends.ports.governor.note_failed(reason);
                 }
                 self.count_answer(&message);
@@ -385,18 +385,6 @@ impl<'a> Driver<'a> {
             self.handle(Event::Job(job));
             self.perform();
         }
-    }
-}
-
-/// Whether the hub refuses in words that concern all modules.
-fn slows_all(message: &HubMessage) -> Option<Reason> {
-    let HubMessage::Answer { answer: Answer::Refused(refusal), .. } = message else {
-        return None;
-    };
-    match refusal.class() {
-        RefusalClass::Throttled => Some(Reason::Throttled),
-        RefusalClass::Quota => Some(Reason::Quota),
-        RefusalClass::Content | RefusalClass::Identity | RefusalClass::Hub => None,
     }
 }
 

@@ -20,4 +20,5 @@ pub mod spectator;
 pub mod spread;
 pub mod stage;
 pub mod storm;
+pub mod wall;
 pub mod websocket;

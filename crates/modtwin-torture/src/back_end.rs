@@ -11,6 +11,7 @@ use modtwin_core::document::Document;
 use modtwin_testkit::gateway::DEVICE;
 use modtwin_testkit::hub::Hub;
 use modtwin_testkit::service::Service;
+use modtwin_testkit::wall::now_us;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::diary::Outcome;
 use crate::leaves::{self, DESIRED, PROBE, Write};
 use crate::ledger::Deed;
-use crate::wall::{Window, now_us};
+use crate::wall::Window;
 
 /// The back end, at work until told to stop or dropped.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use fastrand::Rng;
 use modtwin_testkit::patience::{Look, until};
+use modtwin_testkit::wall::now_us;
 
 use crate::back_end::BackEnd;
 use crate::check::Violation;
@@ -18,7 +19,6 @@ use crate::recorder::Recorder;
 use crate::rig::Rig;
 use crate::summary::{Summary, TOGETHER};
 use crate::terminal;
-use crate::wall::now_us;
 
 /// What a campaign is told.
 #[derive(Debug, Clone)]

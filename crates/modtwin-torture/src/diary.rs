@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use modtwin_api::Revision;
 use modtwin_core::document::Document;
+use modtwin_testkit::wall::now_us;
 use serde::{Deserialize, Serialize};
 
 use crate::leaves::Write;
-use crate::wall::now_us;
 
 /// A line with its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use modtwin_api::{HubState, Snapshot};
 use modtwin_core::document::{Document, merge};
 use modtwin_testkit::patience::{Look, until};
+use modtwin_testkit::wall::now_us;
 use nix::sys::signal::Signal;
 
 use crate::back_end::{Deeds, section};
@@ -20,7 +21,6 @@ use crate::leaves::{self, DESIRED, REPORTED};
 use crate::ledger;
 use crate::recorder::Record;
 use crate::rig::Start;
-use crate::wall::now_us;
 
 /// What is known of one module at the end.
 struct AtEnd {

@@ -10,6 +10,7 @@ use modtwin_credentials::request::KeyKind;
 use modtwin_testkit::gateway::{DEVICE, Daemon, Gateway, Validity};
 use modtwin_testkit::hub::{Hub, program};
 use modtwin_testkit::service::Service;
+use modtwin_testkit::wall::now_us;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use crate::check::Violation;
 use crate::disk::Disk;
 use crate::handlers::Handlers;
-use crate::wall::{Window, now_us};
+use crate::wall::Window;
 
 /// All that takes part. Dropped in this order: whoever writes before where it writes to.
 #[derive(Debug)]

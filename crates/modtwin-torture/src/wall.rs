@@ -1,13 +1,5 @@
-//! The one clock of all processes that take part: microseconds since 1970, as the emulator stamps
-//! its events and as handlers stamp their diaries.
-
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Now, in microseconds since 1970.
-pub(crate) fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
+//! When things may have happened: spans of the clock that all processes share, and the lives of the
+//! daemon that they part.
 
 /// A span of time during which something may have happened, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,6 +34,7 @@ pub(crate) use credential::credentials_folder;
 use daemon::Daemon;
 use findings::{Finding, Findings, Outcome};
 use person::Person;
+pub(crate) use state::entries;
 
 /// What was found, as `--json` prints it.
 #[derive(Debug, Serialize)]

@@ -20,6 +20,9 @@ use crate::check::catalogue;
 /// The first config file where none is named; the daemon's default too.
 const DEFAULT_CONFIG: &str = "/etc/modtwin/modtwind.toml";
 
+/// Where options that every command has stand in its help: behind its own.
+const OF_EVERY_COMMAND: usize = 900;
+
 /// What `modtwinctl --help` says after the list of commands.
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 64 wrong usage, 69 daemon unreachable, \
                            77 forbidden, 78 config.";
@@ -36,10 +39,10 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 failed, 64 wrong usage, 69 dae
 pub struct Cli {
     /// The daemon's socket.
     #[arg(long, global = true, env = "MODTWIN_SOCKET", default_value = DEFAULT_SOCKET)]
-    #[arg(value_name = "PATH", hide_env_values = true)]
+    #[arg(value_name = "PATH", hide_env_values = true, display_order = OF_EVERY_COMMAND)]
     pub socket: PathBuf,
     /// Print JSON, one document a line.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = OF_EVERY_COMMAND)]
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -147,7 +150,7 @@ pub struct Report {
     /// A JSON merge patch; or `-` to read one from standard input; or KEY=VALUE, several times.
     #[arg(required = true, value_name = "PATCH")]
     pub patch: Vec<String>,
-    /// Return once the report is on the gateway's disk, or once the hub has accepted it.
+    /// When to return.
     #[arg(long, value_enum, default_value_t = WaitFor::Stored)]
     pub wait: WaitFor,
     /// How long to wait for the hub.
@@ -158,9 +161,9 @@ pub struct Report {
 /// How far a report or a message is to have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WaitFor {
-    /// On the gateway's disk.
+    /// Once it is on the gateway's disk.
     Stored,
-    /// Accepted or confirmed by the hub.
+    /// Once the hub has accepted it.
     Hub,
 }
 
@@ -212,7 +215,7 @@ pub struct Send {
     /// What ties the message to another one.
     #[arg(long, value_name = "ID")]
     pub correlation_id: Option<String>,
-    /// Return once the message is on the gateway's disk, or once the hub has confirmed it.
+    /// When to return.
     #[arg(long, value_enum, default_value_t = WaitFor::Hub)]
     pub wait: WaitFor,
     /// How long to wait for the hub.

@@ -13,7 +13,7 @@ use modtwin_client::Client;
 use crate::cli::diagnosis::StatusArgs;
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
-use crate::words::{WIDTH, shortened, size, span, wrapped};
+use crate::words::{WIDTH, counted, shortened, size, span, wrapped};
 
 /// Fetches the status and prints it, again and again where that is asked for.
 pub(crate) async fn run(
@@ -89,8 +89,7 @@ fn storage(status: &Status) -> Option<String> {
     let storage = &status.storage;
     let (writes, bytes) = (storage.writes?, storage.bytes_written?);
     let state = if storage.writable { "storage ok" } else { "storage FAILS" };
-    let times = if writes == 1 { "write" } else { "writes" };
-    Some(format!("{state} ({writes} {times}, {})", size(bytes)))
+    Some(format!("{state} ({}, {})", counted(writes, "write"), size(bytes)))
 }
 
 /// How much the hub is asked, where it asked to slow down.

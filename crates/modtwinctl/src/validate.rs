@@ -18,6 +18,7 @@ use crate::cli::Validate;
 use crate::failure::{Exit, Failure, chain};
 use crate::output::Output;
 use crate::watch::tell;
+use crate::words::counted;
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -62,9 +63,8 @@ pub(crate) fn run(args: &Validate, output: &Output) -> Result<(), Failure> {
         tell(&format!("warning: {}", warning.text));
     }
     if verdict.valid {
-        let noun = if verdict.modules == 1 { "module" } else { "modules" };
         let path = args.config.display();
-        return output.line(format!("{path}: valid, {} {noun}", verdict.modules));
+        return output.line(format!("{path}: valid, {}", counted(verdict.modules, "module")));
     }
     let lines = verdict.problems.into_iter().map(|problem| problem.text).collect();
     Err(Failure::new(Exit::Config, lines))

@@ -1,5 +1,6 @@
-//! Fits words to a width and times to a glance, for pages of at most [`WIDTH`] columns.
+//! Fits words to a width, and times and numbers to a glance, for pages of at most [`WIDTH`] columns.
 
+use std::fmt::Display;
 use std::time::SystemTime;
 
 /// The widest line that is printed, in columns.
@@ -19,6 +20,12 @@ pub(crate) fn span(since: SystemTime, now: SystemTime) -> String {
         (1..=99, _, _) => format!("{days}d {}h", hours % 24),
         _ => format!("{days}d"),
     }
+}
+
+/// A number of things: `1 module`, `2 modules`.
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// A number of bytes as a person says it.

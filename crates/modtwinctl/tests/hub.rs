@@ -238,7 +238,7 @@ async fn apply_shows_its_plan_creates_what_is_missing_and_can_be_repeated() {
         "+ device g1",
         "+ module g1/own (selfSigned)",
         "+ module g1/string (sas) -> ",
-        "1 devices and 3",
+        "1 device and 3 modules to create; 0 are there",
     ] {
         assert!(plan.contains(part), "{plan}");
     }
@@ -254,7 +254,7 @@ async fn apply_shows_its_plan_creates_what_is_missing_and_can_be_repeated() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     let again = bench.hub(&["apply", "g1.toml", "--yes"]);
-    assert_eq!(again.success(), "nothing to do: 1 devices, 3 modules are there\n");
+    assert_eq!(again.success(), "nothing to do: 1 device and 3 modules are there\n");
 
     // A lost file is written again; what differs is told and left alone.
     fs::remove_file(bench.path("key.txt")).unwrap();

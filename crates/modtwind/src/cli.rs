@@ -24,7 +24,7 @@ pub struct Arguments {
     /// connected to it; `json` for machines, to standard error always.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Says more; twice says everything.
+    /// Log more; given twice, log everything.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

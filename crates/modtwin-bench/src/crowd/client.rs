@@ -11,13 +11,12 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use modtwin_testkit::dialer::{Dialer, Trust};
 use modtwin_testkit::mqtt::{Client, Login as MqttLogin};
+use modtwin_testkit::wall::now_us;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
-
-use crate::wall::now_us;
 
 /// The desired property that says when the change was asked for, in microseconds since 1970.
 pub(crate) const AT: &str = "at";

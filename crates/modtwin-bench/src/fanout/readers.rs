@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use modtwin_api::{Document, Event};
 use modtwin_client::{Client, WatchOptions};
+use modtwin_testkit::wall::now_us;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -16,7 +17,6 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::AT;
-use crate::wall::now_us;
 
 /// How many streams a process holds.
 const SHARE: usize = 90;

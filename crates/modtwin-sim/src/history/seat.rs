@@ -7,9 +7,8 @@ use fastrand::Rng;
 use modtwin_core::document::{Document, Pointer};
 use modtwin_core::governor::Member;
 use modtwin_core::handlers::HandlerRule;
-use modtwin_core::message::{Answer, HubMessage, RefusalClass, Request, RequestId};
+use modtwin_core::message::{Request, RequestId};
 use modtwin_core::session::{Durable, Effect, Notice, SILENCE_STATUS, Session, Settings};
-use modtwin_core::status::Reason;
 use modtwin_core::time::Millis;
 use modtwin_wire::Inbound;
 
@@ -206,7 +205,7 @@ impl Seat {
         match modtwin_wire::decode(&message.topic, &message.payload) {
             Ok(Inbound::Twin(message)) => {
                 self.asking.heard(stage.now, self.link.epoch, &message);
-                if let Some(reason) = slows_all(&message) {
+                if let Some(reason) = message.slows_all() {
                     stage.governor.failed(now, reason);
                 }
                 self.session.handle_message(now, message);
@@ -380,18 +379,6 @@ impl Seat {
 
     pub(super) fn broken(&self, stage: &Stage, promise: &'static str, how: String) -> Broken {
         Broken { at_ms: stage.now, module: self.index, promise, how }
-    }
-}
-
-/// Whether the hub refuses in words that concern all modules.
-fn slows_all(message: &HubMessage) -> Option<Reason> {
-    let HubMessage::Answer { answer: Answer::Refused(refusal), .. } = message else {
-        return None;
-    };
-    match refusal.class() {
-        RefusalClass::Throttled => Some(Reason::Throttled),
-        RefusalClass::Quota => Some(Reason::Quota),
-        RefusalClass::Content | RefusalClass::Identity | RefusalClass::Hub => None,
     }
 }
 

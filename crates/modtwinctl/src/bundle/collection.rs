@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::Bundle;
 use super::listing::listing;
 use super::redaction::{Redaction, certificates};
-use crate::check::{self, daemon_socket};
+use crate::check::{self, daemon_socket, entries};
 use crate::cli::diagnosis::SupportBundle;
 use crate::failure::{chain, describe};
 use crate::validate::files;
@@ -195,13 +195,6 @@ fn credentials(config: &Config) -> Vec<(String, CredentialFiles)> {
     let resolved = |credential: &Credential| files(credential, folder.as_deref()).ok();
     let modules = config.modules.iter();
     modules.filter_map(|it| Some((it.id.to_string(), resolved(&it.credential)?))).collect()
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
 }
 
 /// A file's text, its end cut off where it is far too long.

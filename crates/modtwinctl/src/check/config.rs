@@ -7,6 +7,7 @@ use modtwin_config::{Config, Problem, ProblemKind};
 use super::catalogue::Check;
 use super::findings::{Findings, Verdict};
 use crate::validate::{trusted_authorities, unknown_group, unknown_principal};
+use crate::words::counted;
 
 /// The group that the packages make, and the default of `admin-group`.
 const SERVICE_GROUP: &str = "modtwin";
@@ -15,9 +16,8 @@ const SERVICE_GROUP: &str = "modtwin";
 pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
     match Config::load(path) {
         Ok(config) => {
-            let count = config.modules.len();
-            let noun = if count == 1 { "module" } else { "modules" };
-            let text = format!("{}, {count} {noun}", path.display());
+            let modules = counted(config.modules.len(), "module");
+            let text = format!("{}, {modules}", path.display());
             findings.note(Check::Config, None, Verdict::ok(text));
             Some(config)
         }

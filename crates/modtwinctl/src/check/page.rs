@@ -3,7 +3,7 @@
 use super::Report;
 use super::findings::{Finding, Outcome};
 use crate::output::{Tone, painted};
-use crate::words::{WIDTH, names, wrapped};
+use crate::words::{WIDTH, counted, names, wrapped};
 
 /// How wide outcome and id are, blanks included.
 const INDENT: usize = 29;
@@ -29,8 +29,8 @@ fn head(report: &Report, coloured: bool) -> Vec<String> {
     let count = |result| report.checks.iter().filter(|finding| finding.result == result).count();
     let (failed, warnings) = (count(Outcome::Failed), count(Outcome::Warning));
     let (ok, skipped) = (count(Outcome::Ok), count(Outcome::Skipped));
-    let noun = if warnings == 1 { "warning" } else { "warnings" };
-    let counts = format!("{failed} failed, {warnings} {noun}, {ok} ok, {skipped} skipped");
+    let warnings = counted(warnings, "warning");
+    let counts = format!("{failed} failed, {warnings}, {ok} ok, {skipped} skipped");
     let Some(first) = &report.first else {
         return vec![painted("nothing is wrong", Some(Tone::Good), coloured), counts];
     };

@@ -68,7 +68,8 @@ fn refusal(person: &Person, directory: &Path) -> Option<String> {
     })
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
+/// What is in `folder`, in the order of the names; nothing where it can't be looked into.
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();

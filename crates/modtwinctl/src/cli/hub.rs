@@ -9,6 +9,9 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::duration;
 
+/// Where options that every command of `hub` has stand in its help: behind its own.
+const OF_HUB: usize = 800;
+
 /// Arguments of `hub`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "The hub is the one of the service connection string, from \
@@ -28,19 +31,19 @@ pub struct Hub {
 pub struct HubAccess {
     /// The service connection string, as the portal shows it for a shared access policy; other
     /// users of this machine see a command line, so a file or the environment is the better place.
-    #[arg(long, global = true, value_name = "STRING")]
+    #[arg(long, global = true, display_order = OF_HUB, value_name = "STRING")]
     pub connection_string: Option<Hidden>,
     /// A file with the service connection string.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = OF_HUB, value_name = "FILE")]
     pub connection_string_file: Option<PathBuf>,
     /// The folder of a running iothub-emulator, or its emulator.json.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, display_order = OF_HUB, value_name = "DIR")]
     pub emulator: Option<PathBuf>,
     /// A PEM file with the only authorities to trust [default: the system's].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = OF_HUB, value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// The port of the service side [default: 443, or that of HostName=host:port].
-    #[arg(long, global = true, value_name = "PORT")]
+    #[arg(long, global = true, display_order = OF_HUB, value_name = "PORT")]
     pub port: Option<u16>,
 }
 
@@ -252,8 +255,7 @@ pub struct Method {
 /// Arguments of `hub apply`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Nothing is changed or deleted, and what exists is left alone, so that it \
-    can be repeated; cut off, the same command goes on where it was. A module with certificate is \
-    registered by its thumbprint where it is self-signed, and by authority otherwise. The \
+    can be repeated; cut off, the same command goes on where it was. The \
     connection string or key of a module with a symmetric key is written to the file that its \
     config names. A CSV has the head device,module,authentication,thumbprint,secondary-thumbprint, \
     of which the last three may be left out; authentication is symmetric, thumbprint or authority.")]

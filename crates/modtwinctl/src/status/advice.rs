@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use modtwin_api::{HubReason, ModuleStatus, RefusedReason, Status};
 
 use crate::failure::one_line;
-use crate::words::{names, span};
+use crate::words::{counted, names, span};
 
 /// What the daemon says for a handler whose time was up.
 const SILENT: u16 = 504;
@@ -172,9 +172,8 @@ fn set_aside(status: &Status, module: &ModuleStatus) -> Option<(String, Option<S
 fn ending(module: &ModuleStatus, device: &str) -> Option<(String, Option<String>)> {
     let days =
         module.credential.as_ref()?.days_left.filter(|days| (0..=NEAR_END).contains(days))?;
-    let noun = if days == 1 { "day" } else { "days" };
     let next = next_step(HubReason::ExpiredCredential, device, &module.module);
-    Some((format!("its certificate ends in {days} {noun}"), next))
+    Some((format!("its certificate ends in {}", counted(days, "day")), next))
 }
 
 /// Why no connection is attempted, where the clock is the reason.

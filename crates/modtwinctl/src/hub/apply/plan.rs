@@ -11,6 +11,7 @@ use super::super::service::{Call, CallError, device_path, modules_path};
 use super::pace::Paced;
 use super::source::{Gateway, SecretFile, Wanted};
 use crate::failure::Failure;
+use crate::words::counted;
 
 /// The most that one list of devices has ("Understand the identity registry": 1000).
 const LIST_LIMIT: usize = 1000;
@@ -205,10 +206,12 @@ impl fmt::Display for Plan {
         if self.is_done() {
             return write!(
                 f,
-                "nothing to do: {} devices, {there} modules are there",
-                self.gateways.len()
+                "nothing to do: {} and {} are there",
+                counted(self.gateways.len(), "device"),
+                counted(there, "module")
             );
         }
-        write!(f, "{devices} devices and {modules} modules to create, {there} modules are there")
+        let (devices, modules) = (counted(devices, "device"), counted(modules, "module"));
+        write!(f, "{devices} and {modules} to create; {there} are there")
     }
 }

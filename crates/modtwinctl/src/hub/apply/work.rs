@@ -14,6 +14,7 @@ use super::pace::Paced;
 use super::plan::{GatewayPlan, Plan};
 use super::source::{SecretFile, Wanted};
 use crate::failure::{Exit, Failure};
+use crate::words::counted;
 
 /// How many failures a text shows.
 const SHOWN: usize = 20;
@@ -55,8 +56,10 @@ impl fmt::Display for Outcome {
         }
         write!(
             f,
-            "created {} devices and {} modules; {} were there",
-            self.devices_created, self.modules_created, self.already_there
+            "created {} and {}; {} were there",
+            counted(self.devices_created, "device"),
+            counted(self.modules_created, "module"),
+            self.already_there
         )?;
         if self.secrets_written > 0 {
             write!(f, "; {} secrets written", self.secrets_written)?;
