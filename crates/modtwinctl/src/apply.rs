@@ -50,11 +50,6 @@ pub(crate) async fn run(client: &Client, args: &Apply, output: &Output) -> Resul
         return Err(Failure::usage(format!("`{shown}` is not a file: name the new config")));
     }
     let config = PathBuf::from(client.status().await?.config);
-    if !config.is_absolute() {
-        let shown = config.display();
-        let next = "start it with an absolute path";
-        return Err(Failure::failed(format!("the daemon's config `{shown}` is relative: {next}")));
-    }
     let files = Files::read_for(&args.file, &config);
     checked(&files)?;
     let sources = files.sources().unwrap_or_default();

@@ -58,7 +58,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         ..Environment::default()
     };
     let outcome = runtime.block_on(async {
-        let (daemon, commands) = Daemon::build(&arguments.config, environment).await?;
+        // Others ask for it, from folders of their own.
+        let config = std::path::absolute(&arguments.config)?;
+        let (daemon, commands) = Daemon::build(&config, environment).await?;
         let impatient = signals::forward(commands).context("cannot catch signals")?;
         tokio::select! {
             ended = daemon.run() => Ok(ended?),

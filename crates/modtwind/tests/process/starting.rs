@@ -69,6 +69,18 @@ fn what_is_no_config_ends_with_78() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent/modtwind.toml"));
 }
 
+/// `modtwinctl` compares and replaces the files, from a folder of its own.
+#[test]
+fn a_config_is_known_by_its_whole_path_however_it_was_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("here.toml"), "nonsense").unwrap();
+    let mut command = Command::new(MODTWIND);
+    let output = command.args(["--config", "here.toml"]).current_dir(&folder).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let whole = folder.path().join("here.toml");
+    assert!(words.contains(whole.to_str().unwrap()), "{words}");
+}
+
 #[test]
 fn more_than_twenty_modules_are_refused() {
     let mut text = "[hub]\nhostname = \"hub.example\"\ndevice-id = \"d\"\n".to_owned();
