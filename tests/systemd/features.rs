@@ -113,7 +113,8 @@ pub(crate) async fn outage(machine: &Machine, scene: &mut Scene, module: &str) -
     let stored = format!("ls /var/lib/modtwin/{module}/messages/*.json");
     machine.run(&stored)?;
     machine.run("systemctl restart modtwind")?;
-    machine.run("modtwinctl status --json | grep -F '\"waiting\":1'")?;
+    let shown = "modtwinctl status --json | grep -F '\"waiting\":1'";
+    machine.wait("the message to be read from the disk", shown).await?;
     scene.hub.restart().await?;
     scene.service = scene.hub.service()?;
     scene.wait_reported(module, "waited", &json!(true)).await?;
