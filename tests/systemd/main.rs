@@ -5,12 +5,14 @@
 //! what it sets up (root, systemd-nspawn) each test says that it was skipped.
 #![expect(clippy::print_stderr, reason = "a test says on standard error that it was skipped")]
 
+mod features;
 mod machine;
 mod packages;
 mod red_hat;
 mod sandbox;
 mod scene;
 mod service;
+mod tools;
 
 /// A test that may fail with words.
 type Story = anyhow::Result<()>;

@@ -7,6 +7,19 @@ use crate::Story;
 use crate::machine::{Machine, setup};
 use crate::scene::{CONFIG, Scene};
 
+/// What documents and help texts say is there.
+const CONTENTS: [&str; 9] = [
+    "/usr/share/man/man1/modtwinctl.1",
+    "/usr/share/man/man5/modtwind.toml.5",
+    "/usr/share/man/man7/modtwin-local-api.7",
+    "/usr/share/man/man8/modtwind.8",
+    "/usr/share/modtwin/grafana/modtwin.json",
+    "/usr/share/modtwin/prometheus/modtwin.rules.yml",
+    "/usr/share/doc/modtwin/monitoring.md",
+    "/usr/share/doc/modtwin/recipes.md",
+    "/usr/share/doc/modtwin/recipes/set-timezone.sh",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rpm_installs_upgrades_and_goes() -> Story {
     let Some(setup) = setup() else { return Ok(()) };
@@ -54,7 +67,10 @@ async fn the_rpms_bring_what_the_debs_bring() -> Story {
         ))?;
         let rpm = machine.run(&format!("rpm -qpl /mnt/packages/old/{rpm}*.rpm | {tidy}"))?;
         assert_eq!(deb, rpm, "{package}");
-        assert!(deb.contains("/usr/bin/"), "{deb}");
+        assert!(deb.contains("/usr/bin/") && !deb.contains("client"), "{deb}");
+        for path in CONTENTS.iter().filter(|_| package == "modtwin") {
+            assert!(deb.lines().any(|line| line == *path), "{path}: {deb}");
+        }
     }
     let asks = machine.run("rpm -qp --requires /mnt/packages/old/modtwin-[0-9]*.rpm")?;
     for library in ["libssl.so.3", "libcrypto.so.3", "libc.so.6", "systemd", "ca-certificates"] {

@@ -1,8 +1,10 @@
 //! The sandbox hinders no feature, and lets nobody in who has no right.
 
+use anyhow::Context as _;
 use serde_json::json;
 
 use crate::Story;
+use crate::features::{self, AS_NOBODY};
 use crate::machine::{Machine, setup};
 use crate::scene::Scene;
 
@@ -89,6 +91,50 @@ async fn a_hook_runs_as_its_own_user_and_its_report_reaches_the_hub() -> Story {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recipes_do_what_they_say_with_the_drop_in_beside_them() -> Story {
+    let Some(setup) = setup() else { return Ok(()) };
+    let machine = Machine::with_packages(&setup).await?;
+    let mut scene = Scene::start().await?;
+    let page = machine.run("cat /usr/share/doc/modtwin/recipes.md")?;
+    machine.write(
+        "/etc/systemd/system/hvac.service",
+        "[Service]\nExecStart=sleep infinity\nExecReload=cp /etc/hvac/config.json /run/read.json\n",
+    )?;
+    machine.run("mkdir /etc/hvac && systemctl daemon-reload && systemctl start hvac")?;
+    for (module, recipe) in [("module01", "set-timezone.sh"), ("module02", "write-config.sh")] {
+        let rule = format!(
+            "[[module.handler]]\nname = \"hook\"\nunit = \"modtwin-hook@{module}.service\"\n"
+        );
+        scene.add(&machine, module, &rule).await?;
+        let link = format!("(recipes/{recipe})");
+        let (_, section) = page.split_once(&link).context("a recipe that the page leaves out")?;
+        let drop_in = section.split("```").nth(1).unwrap_or_default().trim_start_matches("ini");
+        machine.write(
+            &format!("/etc/systemd/system/modtwin-hook@{module}.service.d/recipe.conf"),
+            drop_in,
+        )?;
+        machine.run(&format!(
+            "install -m 0755 /usr/share/doc/modtwin/recipes/{recipe} /etc/modtwin/hooks/{module}"
+        ))?;
+    }
+    scene.push(&machine)?;
+    scene.connected(&machine).await?;
+    scene.change("module01", json!({"timezone": "Europe/Vienna"})).await?;
+    scene.change("module02", json!({"config": {"target": 21}})).await?;
+    machine.run("systemctl enable --now modtwin-hook@module01 modtwin-hook@module02")?;
+    for (what, script) in [
+        ("the time zone", "timedatectl show | grep -Fx Timezone=Europe/Vienna"),
+        ("the config to be read", "grep -F '\"target\": 21' /run/read.json"),
+        ("one acknowledgement", "modtwinctl get module01 --json | grep -F '\"status\":200'"),
+        ("the other", "modtwinctl get module02 --json | grep -F '\"status\":200'"),
+    ] {
+        let said = || machine.journal("modtwin-hook@*").unwrap_or_default();
+        machine.wait(what, script).await.with_context(said)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_that_systemd_hands_over_are_used() -> Story {
     let Some(setup) = setup() else { return Ok(()) };
     let machine = Machine::with_packages(&setup).await?;
@@ -115,28 +161,24 @@ async fn nothing_that_the_daemon_does_is_refused_by_the_sandbox() -> Story {
     let machine = Machine::with_packages(&setup).await?;
     let mut scene = Scene::start().await?;
     for number in 1..=20 {
-        let rule = "[[module.handler]]\nname = \"nobody\"\nuser = \"nobody\"\n";
-        scene.add(&machine, &format!("module{number:02}"), rule).await?;
+        scene.add(&machine, &format!("module{number:02}"), features::RULE).await?;
     }
     scene.push(&machine)?;
     scene.connected(&machine).await?;
-    let as_nobody = "setpriv --reuid=nobody --regid=nogroup --clear-groups";
+    machine.run("modtwinctl log-level debug")?;
     for module in ["module01", "module20"] {
-        let version = scene.change(module, json!({"n": 1})).await?;
-        let shown =
-            format!("{as_nobody} modtwinctl get {module} --json | grep -F '\"version\":{version}'");
-        machine.wait("the change", &shown).await?;
-        machine.run(&format!("{as_nobody} modtwinctl report {module} n=1 --wait hub"))?;
-        machine.run(&format!("{as_nobody} modtwinctl ack {module} {version}"))?;
-        machine.run(&format!("modtwinctl reconnect {module}"))?;
+        features::twin(&machine, &mut scene, module).await?;
     }
-    scene.connected(&machine).await?;
-    // A change of the config and of a credential, noticed and not told.
-    scene.push(&machine)?;
-    machine.run("touch /etc/modtwin/module01.pem && systemctl restart modtwind")?;
-    scene.connected(&machine).await?;
+    features::message(&machine, &mut scene, "module01").await?;
+    features::config(&machine, &mut scene, "module02").await?;
+    features::questions(&machine)?;
+    let complaints = "journalctl --sync; journalctl -o cat -u modtwind.service -p warning";
+    assert_eq!(machine.run(complaints)?, "");
+    // A call without an owner and a hub that is away are told as warnings.
+    features::method(&machine, &mut scene, "module01").await?;
+    features::outage(&machine, &mut scene, "module20").await?;
     let journal = machine.journal("modtwind.service")?;
-    for word in ["not permitted", "ermission denied", "WARN", "ERROR", "Read-only"] {
+    for word in ["not permitted", "ermission denied", "Read-only"] {
         assert!(!journal.contains(word), "{word}: {journal}");
     }
     let pid = machine.property("modtwind.service", "MainPID")?;
@@ -147,7 +189,7 @@ async fn nothing_that_the_daemon_does_is_refused_by_the_sandbox() -> Story {
         assert!(status.contains(line), "{line}: {status}");
     }
     // What it keeps is for nobody else.
-    let (_, complaint) = machine.refused(&format!("{as_nobody} ls /var/lib/modtwin"))?;
+    let (_, complaint) = machine.refused(&format!("{AS_NOBODY} ls /var/lib/modtwin"))?;
     assert!(complaint.contains("Permission denied"), "{complaint}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::package::{self, Profile};
 use crate::{bootstrap, terminal};
 
 /// What the root file system is made of; another list makes another one.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,libssl3,ca-certificates,rpm";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,libssl3,ca-certificates,rpm,jq";
 const RELEASE: &str = "bookworm";
 
 /// A version that is higher than any that is released.

@@ -16,9 +16,15 @@ const SERVICE_GROUP: &str = "modtwin";
 pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
     match Config::load(path) {
         Ok(config) => {
-            let modules = counted(config.modules.len(), "module");
-            let text = format!("{}, {modules}", path.display());
-            findings.note(Check::Config, None, Verdict::ok(text));
+            let shown = path.display();
+            let verdict = match config.modules.len() {
+                0 => Verdict::warning(format!("{shown} names no module yet")).next(
+                    "name the hub and the device in [hub], and add a [[module]]: modtwind.toml(5); \
+                     the daemon takes it without a restart",
+                ),
+                count => Verdict::ok(format!("{shown}, {}", counted(count, "module"))),
+            };
+            findings.note(Check::Config, None, verdict);
             Some(config)
         }
         Err(problems) => {
@@ -30,8 +36,16 @@ pub(super) fn load(path: &Path, findings: &mut Findings) -> Option<Config> {
                 _ => 2,
             });
             for problem in problems {
-                let next = "mend that line; the daemon goes on with what it has, and does not start \
-                            with this";
+                let next = match problem.kind {
+                    ProblemKind::Unreadable => {
+                        "put a config there that this user may read, modtwind.toml(5), or name \
+                         another with --config"
+                    }
+                    _ => {
+                        "mend that line; the daemon goes on with what it has, and does not start \
+                         with this"
+                    }
+                };
                 let verdict = Verdict::failed(problem.to_string()).next(next);
                 findings.note(Check::Config, None, verdict);
             }

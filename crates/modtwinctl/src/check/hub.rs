@@ -38,13 +38,19 @@ pub(super) async fn judge(scene: &Scene<'_>, proofs: &[Proof], findings: &mut Fi
 
 /// Name, TCP and TLS; returns the addresses where nothing failed.
 async fn reach(scene: &Scene<'_>, findings: &mut Findings) -> Option<Vec<SocketAddr>> {
-    if scene.args.offline {
-        findings.note(Check::HubName, None, Verdict::skipped("--offline"));
+    let unwanted = if scene.args.offline {
+        Some("--offline")
+    } else {
+        // Without a module the hub is perhaps nobody's yet.
+        Some("no module needs it").filter(|_| scene.config.modules.is_empty())
+    };
+    if let Some(why) = unwanted {
+        findings.note(Check::HubName, None, Verdict::skipped(why));
     }
     let limit = scene.args.timeout;
     let mut addresses = Vec::new();
     // Noted as skipped already where it is.
-    if !scene.args.offline && findings.may(Check::HubName, None) {
+    if unwanted.is_none() && findings.may(Check::HubName, None) {
         let verdict = resolve(scene.config, limit, &mut addresses).await;
         findings.note(Check::HubName, None, verdict);
     }

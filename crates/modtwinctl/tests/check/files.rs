@@ -23,6 +23,27 @@ async fn a_config_that_is_no_toml_is_named_with_its_line_and_exit_status_78() ->
 }
 
 #[tokio::test]
+async fn a_config_that_is_not_there_or_names_no_module_is_told_with_what_to_do() -> Story {
+    let bench = Bench::new().await?;
+    // The hub of the packages' config is nobody's.
+    bench.edit(|text| {
+        let sections = text.split("[[module]]").next().unwrap_or_default();
+        sections.replace("\"localhost\"", "\"nobody.invalid\"")
+    });
+    let found = bench.check();
+    found.warned("config", "names no module yet");
+    for check in ["hub-name", "hub-tcp", "hub-tls"] {
+        assert_eq!(found.of_check(check)["text"], "no module needs it", "{check}: {found:?}");
+    }
+    fs::remove_file(bench.stage.gateway.config())?;
+    let found = bench.check();
+    found.failed("config", "cannot read the file", &[]);
+    let next = found.of_check("config")["next"].to_string();
+    assert!(next.contains("put a config there"), "{next}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_unknown_key_is_named_with_the_nearest_one() -> Story {
     let bench = Bench::new().await?;
     bench.edit(|text| text.replace("private-key", "privat-key"));
