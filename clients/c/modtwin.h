@@ -90,7 +90,7 @@ int modtwin_send(const struct modtwin *client, const char *module,
                  struct modtwin_error *error);
 
 enum modtwin_event_type {
-    MODTWIN_SNAPSHOT, /* the first, and after each reconnect */
+    MODTWIN_SNAPSHOT, /* the first, after each reconnect, and where rights change */
     MODTWIN_DESIRED,  /* desired has changed */
     MODTWIN_HUB,      /* the module stands otherwise with its hub */
     MODTWIN_REMOVED,  /* the module left the config; nothing follows */

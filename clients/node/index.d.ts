@@ -39,7 +39,7 @@ export interface Hub {
   detail?: string;
 }
 
-/** The first event of a watch, and after each reconnect. */
+/** The first event of a watch; comes again after each reconnect, and where rights change. */
 export interface SnapshotEvent {
   type: "snapshot";
   module: string;

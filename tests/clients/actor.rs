@@ -24,7 +24,7 @@ use anyhow::{Context as _, bail};
 use modtwin_testkit::patience::LONG;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::languages::Language;
 
@@ -45,14 +45,28 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    /// Starts the driver of a language at that socket.
+    /// Starts the driver of a language at that socket, as another user where one is given: one who
+    /// may read what only root may, because languages may be installed so.
     pub(crate) fn start(
         language: Language,
         module: &str,
         socket: &Path,
         silence: f64,
+        user: Option<u32>,
     ) -> anyhow::Result<Self> {
-        let mut command = tokio::process::Command::from(language.driver());
+        let mut command = match user {
+            None => Command::from(language.driver()),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                command.args(["--clear-groups", "--inh-caps=+dac_read_search"]);
+                command.args(["--ambient-caps=+dac_read_search", "--"]);
+                let driver = language.driver();
+                command.arg(driver.get_program()).args(driver.get_args());
+                command.envs(driver.get_envs().filter_map(|(name, value)| Some((name, value?))));
+                command
+            }
+        };
         command.arg(socket).arg(silence.to_string()).kill_on_drop(true);
         let mut process = command
             .stdin(Stdio::piped())

@@ -25,9 +25,14 @@ impl Cast {
 
     /// The drivers at a stage that has their modules.
     pub(crate) fn beside(stage: Stage) -> anyhow::Result<Self> {
+        Self::of(stage, None)
+    }
+
+    /// The same, as processes of that user where one is given.
+    pub(crate) fn of(stage: Stage, user: Option<u32>) -> anyhow::Result<Self> {
         let socket = stage.gateway.socket();
         let start = |(n, language): (usize, &languages::Language)| {
-            Actor::start(*language, &name(n + 1), &socket, SILENCE)
+            Actor::start(*language, &name(n + 1), &socket, SILENCE, user)
         };
         let actors = languages::all().iter().enumerate().map(start).collect::<Result<_, _>>()?;
         Ok(Self { stage, actors })

@@ -23,6 +23,7 @@ mod promises;
 mod quickstart;
 mod recipes;
 mod requests;
+mod rights;
 mod running;
 mod scripted;
 mod traffic;

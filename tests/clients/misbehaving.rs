@@ -20,7 +20,7 @@ pub(crate) fn each(
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().build()?.block_on(async {
             let daemon = Scripted::serve(script);
-            let mut actor = Actor::start(language, "m", &daemon.socket(), silence)?;
+            let mut actor = Actor::start(language, "m", &daemon.socket(), silence, None)?;
             story(&mut actor, &daemon).await?;
             actor.leave().await
         })
@@ -96,6 +96,33 @@ fn what_came_later_than_this_client_is_passed_over() -> Story {
         let heard = actor.hear("the change", |heard| heard["desired"] == json!({"x": 2})).await?;
         let events: Vec<&Value> = heard.iter().map(|heard| &heard["event"]).collect();
         assert_eq!(events, ["snapshot", "desired"], "{:?}", actor.language);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_snapshot_in_mid_stream_is_taken_as_the_first_was() -> Story {
+    let script = |mut connection: Connection| {
+        connection.begin();
+        if connection.number == 0 {
+            connection.line(&snapshot(2, &json!({"mine": 1, "yours": 2})));
+            connection.line(&snapshot(3, &json!({"mine": 1})));
+            return connection.end();
+        }
+        connection.line(&unchanged(3));
+        connection.line(&desired(4, &json!({"mine": 4})));
+        connection.hold();
+    };
+    each(SILENCE, script, async |actor, daemon| {
+        actor.say("watch m").await?;
+        let heard = actor.hear("the change", is("desired")).await?;
+        let events: Vec<&Value> = heard.iter().map(|heard| &heard["event"]).collect();
+        let expected = ["snapshot", "snapshot", "lost", "snapshot", "desired"];
+        assert_eq!(events, expected, "{:?}", actor.language);
+        let again = &heard[1];
+        assert_eq!((&again["version"], &again["desired"]), (&json!(3), &json!({"mine": 1})));
+        let (_first, second) = (daemon.request(), daemon.request());
+        assert!(second.text.contains("since=1.3"), "{}", second.text);
         Ok(())
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modtwin_api::{Event, Invocation, MethodEvent};
+use modtwin_api::{Event, MethodEvent, ProblemKind};
 use tokio::time::Instant;
 
 use crate::{Client, ClientError, Methods, Watch, WatchOptions};
@@ -13,11 +13,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// The longest wait between attempts: the socket is local, and a handler wants its settings soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What a [`Follow`] tells.
+/// What a [`Follow`] or [`FollowMethods`] tells.
 #[derive(Debug)]
-pub enum Followed {
-    /// An event of the watch.
-    Event(Event),
+pub enum Followed<T = Event> {
+    /// An event of the stream.
+    Event(T),
     /// The connection is lost or not to be had; the next call waits and tries again.
     Lost {
         /// Why.
@@ -30,7 +30,8 @@ pub enum Followed {
 /// A watch that survives restarts of the daemon.
 ///
 /// After a reconnect the first event is a snapshot again, `unchanged` and without `desired` where
-/// nothing was missed: apply `desired` wherever there is one. Attempts follow each other after 0.1 s
+/// nothing was missed. One also comes in mid-stream, where a reload lets the peer see something else.
+/// Apply `desired` wherever there is one. Attempts follow each other after 0.1 s
 /// to 5 s, and not sooner than the daemon asks for (`Retry-After`).
 #[derive(Debug)]
 pub struct Follow {
@@ -64,16 +65,13 @@ impl Attempts {
         Self { due: Instant::now(), failures: 0 }
     }
 
-    /// Plans the next attempt and says how long it waits; fails where none would help.
-    fn plan(&mut self, error: ClientError) -> Result<(ClientError, Duration), ClientError> {
-        if !error.is_temporary() {
-            return Err(error);
-        }
+    /// Plans the next attempt and says how long it waits.
+    fn plan<T>(&mut self, error: ClientError) -> Followed<T> {
         let asked = error.retry_after().unwrap_or_default();
         let retry_in = backoff(self.failures, fastrand::f64()).max(asked);
         self.failures = self.failures.saturating_add(1);
         self.due = Instant::now() + retry_in;
-        Ok((error, retry_in))
+        Followed::Lost { error, retry_in }
     }
 }
 
@@ -130,8 +128,7 @@ impl Follow {
 
     fn lost(&mut self, error: ClientError) -> Result<Followed, ClientError> {
         self.state = State::Due;
-        let (error, retry_in) = self.attempts.plan(error)?;
-        Ok(Followed::Lost { error, retry_in })
+        if error.is_temporary() { Ok(self.attempts.plan(error)) } else { Err(error) }
     }
 }
 
@@ -143,47 +140,63 @@ pub struct FollowMethods {
     names: Vec<String>,
     state: State<Methods>,
     attempts: Attempts,
+    /// Whether the methods were its own once.
+    has_begun: bool,
 }
 
 impl FollowMethods {
     pub(crate) fn new(client: Client, module: String, names: Vec<String>) -> Self {
-        Self { client, module, names, state: State::Due, attempts: Attempts::new() }
+        let attempts = Attempts::new();
+        Self { client, module, names, state: State::Due, attempts, has_begun: false }
     }
 
-    /// Waits for the next call, connecting where needed; none once the module was removed. Each
+    /// Waits for the next event, connecting where needed; none once the module was removed. A call
     /// wants [`Client::answer_method`]. Cancel-safe.
     ///
     /// # Errors
     ///
     /// A [`ClientError`] that another attempt would not mend: see [`ClientError::is_temporary`].
-    pub async fn next(&mut self) -> Result<Option<Invocation>, ClientError> {
+    pub async fn next(&mut self) -> Result<Option<Followed<MethodEvent>>, ClientError> {
         loop {
-            let outcome = match &mut self.state {
+            let error = match &mut self.state {
                 State::Ended => return Ok(None),
                 State::Due => {
                     tokio::time::sleep_until(self.attempts.due).await;
-                    let methods = self.client.methods(&self.module, &self.names).await;
-                    methods.map(|methods| self.state = State::Open(Box::new(methods)))
+                    match self.client.methods(&self.module, &self.names).await {
+                        Ok(methods) => {
+                            self.state = State::Open(Box::new(methods));
+                            self.has_begun = true;
+                            continue;
+                        }
+                        Err(error) => error,
+                    }
                 }
                 State::Open(methods) => match methods.next().await {
                     Ok(Some(event)) => {
                         self.attempts.failures = 0;
-                        match event {
-                            MethodEvent::Invoke(call) => return Ok(Some(call)),
-                            MethodEvent::Heartbeat => {}
-                            MethodEvent::Removed { .. } => self.state = State::Ended,
+                        if matches!(event, MethodEvent::Removed { .. }) {
+                            self.state = State::Ended;
                         }
-                        Ok(())
+                        return Ok(Some(Followed::Event(event)));
                     }
-                    Ok(None) => Err(ended(&self.client)),
-                    Err(error) => Err(error),
+                    Ok(None) => ended(&self.client),
+                    Err(error) => error,
                 },
             };
-            if let Err(error) = outcome {
-                self.state = State::Due;
-                self.attempts.plan(error)?;
-            }
+            self.state = State::Due;
+            return if self.may_pass(&error) {
+                Ok(Some(self.attempts.plan(error)))
+            } else {
+                Err(error)
+            };
         }
+    }
+
+    /// Whether another attempt may do better. A method that is in use may be our own: the daemon has
+    /// not seen the end of the last stream yet.
+    fn may_pass(&self, error: &ClientError) -> bool {
+        let is_in_use = error.problem_kind() == Some(ProblemKind::InUse);
+        error.is_temporary() || (self.has_begun && is_in_use)
     }
 }
 

@@ -38,28 +38,18 @@ pub(crate) async fn follow(opened: Opened, epoch: Epoch) {
             settled = settle(&mut call) => Some(settled),
             () = ended(&mut stage, epoch) => None,
         };
+        // A call that is dropped unsettled ends the client's use, here and where its sender is.
         match settled {
-            Some(Ok(Some(status))) => state.line.say(epoch, status),
-            Some(Ok(None)) => {
-                if let CallKind::Subscription { rest, .. } = &mut call.kind {
+            Some(Ok(status)) => {
+                call.account.settle();
+                if let Some(status) = status {
+                    state.line.say(epoch, status);
+                } else if let CallKind::Subscription { rest, .. } = &mut call.kind {
                     state.subscribe(epoch, std::mem::take(rest));
                 }
             }
-            Some(Err(fault)) => {
-                state.spend();
-                state.fail(epoch, fault);
-            }
-            None => {
-                state.spend();
-                break;
-            }
-        }
-    }
-    // A call without an outcome may still be queued in paho, and would be sent over the client's
-    // next connection: hence no next one.
-    while let Ok(mut call) = calls.try_recv() {
-        if is_pending(&mut call) {
-            state.spend();
+            Some(Err(fault)) => state.fail(epoch, fault),
+            None => break,
         }
     }
 }
@@ -100,15 +90,6 @@ async fn subscription(filter: &str, token: &mut Token, deadline: Instant) -> Res
         Err(_) => (Reason::Network, format!("no SUBACK within {} s", SUBACK_LIMIT.as_secs())),
     };
     Err(fault::unsubscribed(reason, filter, &why))
-}
-
-/// Whether paho still owes an outcome.
-fn is_pending(call: &mut Call) -> bool {
-    match &mut call.kind {
-        CallKind::Subscription { token, .. } | CallKind::Delivery { token, .. } => {
-            token.try_wait().is_none()
-        }
-    }
 }
 
 /// How long a SUBACK may take; the Python SDK waits as long.

@@ -275,20 +275,33 @@ impl State {
     }
 }
 
-/// Notes that a call has no outcome yet; forgotten on drop.
+/// Notes that a call has no outcome yet. Where it is dropped without one, wherever that happens, the
+/// call may still be queued in paho, which would send it over the client's next connection: hence no
+/// next one.
 #[derive(Debug)]
-pub(crate) struct Unsettled(Arc<State>);
+pub(crate) struct Unsettled {
+    state: Arc<State>,
+    is_settled: bool,
+}
 
 impl Unsettled {
     pub(crate) fn new(state: &Arc<State>) -> Self {
         state.unsettled.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::clone(state))
+        Self { state: Arc::clone(state), is_settled: false }
+    }
+
+    /// The call has its outcome.
+    pub(crate) fn settle(&mut self) {
+        self.is_settled = true;
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        self.0.unsettled.fetch_sub(1, Ordering::SeqCst);
+        if !self.is_settled {
+            self.state.spend();
+        }
+        self.state.unsettled.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -340,5 +353,31 @@ struct Void;
 impl fmt::Write for Void {
     fn write_str(&mut self, _: &str) -> fmt::Result {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_dropped_without_an_outcome_bars_the_client_from_connecting_again() {
+        let state = Arc::new(State {
+            line: Arc::new(Line::new("m").0),
+            link: 1,
+            stage: watch::Sender::new(Stage { epoch: Epoch(1), phase: Phase::Over }),
+            unsettled: AtomicUsize::new(0),
+            spent: AtomicBool::new(false),
+            connect_tokens: AtomicUsize::new(0),
+            lost_token: AtomicBool::new(false),
+            commands: mpsc::channel().0,
+        });
+        let mut call = Unsettled::new(&state);
+        assert!(!state.is_reusable());
+        call.settle();
+        drop(call);
+        assert!(state.is_reusable());
+        drop(Unsettled::new(&state));
+        assert!(!state.is_reusable());
     }
 }

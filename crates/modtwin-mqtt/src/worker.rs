@@ -79,7 +79,7 @@ pub(crate) struct Call {
     pub(crate) kind: CallKind,
     pub(crate) issued: Instant,
     /// Held until the outcome is known.
-    pub(crate) _account: Unsettled,
+    pub(crate) account: Unsettled,
 }
 
 /// What kind of call it is, and its tokens.
@@ -207,7 +207,7 @@ impl Worker {
         let call = Call {
             kind: CallKind::Subscription { filter, token, rest },
             issued: Instant::now(),
-            _account: account,
+            account,
         };
         // Without a task the connection is ending.
         let _ = slot.calls.send(call);
@@ -228,7 +228,7 @@ impl Worker {
         match slot.handle.client.try_publish(message) {
             Ok(token) => {
                 let kind = CallKind::Delivery { token: token.into(), number, _place: place };
-                let _ = slot.calls.send(Call { kind, issued: Instant::now(), _account: account });
+                let _ = slot.calls.send(Call { kind, issued: Instant::now(), account });
             }
             Err(error) => state.fail(epoch, unsent(&error)),
         }

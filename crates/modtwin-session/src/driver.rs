@@ -273,7 +273,11 @@ impl<'a> Driver<'a> {
                 self.ends.ports.governor.note_failed(fault.reason);
                 self.link_lost(fault);
             }
-            LinkStatus::Confirmed(number) => self.outgoing.confirmed(number),
+            LinkStatus::Confirmed(number) => {
+                if self.outgoing.confirmed(number) {
+                    self.count_confirmed();
+                }
+            }
         }
     }
 

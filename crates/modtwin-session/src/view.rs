@@ -107,6 +107,12 @@ pub struct Figures {
     pub fetched: Option<Instant>,
     /// Since when reports wait of which the hub has taken none; none where nothing waits.
     pub waiting_since: Option<Instant>,
+    /// How many messages the hub has confirmed.
+    pub messages_confirmed: u64,
+    /// Since when messages wait of which the hub has confirmed none; none where nothing waits.
+    pub messages_since: Option<Instant>,
+    /// How many calls of methods were answered, by the hundreds of the status.
+    pub methods_answered: BTreeMap<u16, u64>,
 }
 
 impl Figures {

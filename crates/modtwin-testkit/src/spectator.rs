@@ -1,7 +1,8 @@
 //! A watcher that checks what it is told: one stream, read in the background, judged line by line.
 //!
-//! Owns the promises that hold of every stream whatever the hub does: a snapshot first and only
-//! then, strictly rising revisions, patches that lead from what was told last to what is told now.
+//! Owns the promises that hold of every stream whatever the hub does: a snapshot first, and again only
+//! where it shows something else, strictly rising revisions of changes, patches that lead from what was
+//! told last to what is told now.
 
 use anyhow::{Context as _, bail};
 use modtwin_api::{Event, HubReason, HubState, Revision};
@@ -48,10 +49,14 @@ impl Seen {
     fn take(&mut self, event: Event, is_first: bool) {
         match event {
             Event::Snapshot(snapshot) => {
-                if !is_first {
-                    self.complaints.push("a snapshot in the middle of the stream".to_owned());
+                let before = self.revision();
+                let same_line =
+                    before.is_none_or(|before| before.generation == snapshot.generation);
+                if !is_first && same_line && self.desired == snapshot.desired {
+                    self.complaints.push("a second snapshot of the same".to_owned());
                 }
-                if let Some(revision) = snapshot.revision() {
+                // Other rights may show another part of the same version.
+                if let Some(revision) = snapshot.revision().filter(|now| Some(*now) != before) {
                     self.note(revision);
                 }
                 self.hub.push((snapshot.hub.state, snapshot.hub.reason));
@@ -203,5 +208,37 @@ async fn read(mut watch: Watch, sender: watch::Sender<Seen>) {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is complained of after a first snapshot and these.
+    fn complaints(others: &[(u64, u64, Value)]) -> usize {
+        let mut seen = Seen::default();
+        let first = (1, 7, json!({"a": 1, "b": 2}));
+        for (n, (generation, version, desired)) in std::iter::once(&first).chain(others).enumerate()
+        {
+            let line = json!({
+                "type": "snapshot", "module": "m", "stale": false, "generation": generation,
+                "version": version, "desired": desired,
+                "hub": {"state": "connected", "reason": "ok", "since": "2026-11-26T10:00:00Z"},
+            });
+            let event = Event::parse(line.to_string().as_bytes()).unwrap().unwrap();
+            seen.take(event, n == 0);
+        }
+        seen.complaints.len()
+    }
+
+    #[test]
+    fn a_snapshot_in_mid_stream_has_to_show_something_else() {
+        assert_eq!(complaints(&[(1, 7, json!({"b": 2})), (1, 8, json!({}))]), 0);
+        assert_eq!(complaints(&[(2, 1, json!({"a": 1, "b": 2}))]), 0);
+        assert_eq!(complaints(&[(1, 8, json!({"a": 1, "b": 2}))]), 1);
+        assert_eq!(complaints(&[(1, 6, json!({"b": 2}))]), 1);
     }
 }

@@ -78,6 +78,18 @@ pub(crate) enum Entry {
         /// What the daemon said.
         outcome: Outcome,
     },
+    /// A message is about to be handed in.
+    Sending {
+        /// Its number, which is also what it says.
+        number: u64,
+    },
+    /// What became of that.
+    Sent {
+        /// Its number.
+        number: u64,
+        /// Whether it is promised to reach the hub, or there.
+        promised: bool,
+    },
 }
 
 /// A revision, as the diary keeps it: generation, then version.

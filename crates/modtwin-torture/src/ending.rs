@@ -14,7 +14,7 @@ use crate::back_end::{Deeds, section};
 use crate::campaign::Campaign;
 use crate::check::remains::Holdings;
 use crate::check::{
-    Violation, acknowledgements, answers, history, remains, streams, values, versions,
+    Violation, acknowledgements, answers, history, messages, remains, streams, values, versions,
 };
 use crate::diary::{self, At, Entry, Line};
 use crate::leaves::{self, DESIRED, REPORTED};
@@ -54,12 +54,15 @@ pub(crate) async fn end(campaign: &mut Campaign) -> anyhow::Result<()> {
     for place in 0..campaign.rig.modules.len() {
         ends.push(at_end(campaign, place).await?);
     }
+    let aside = set_aside(campaign).await?;
     let records = campaign.recorder.take();
     for (deeds, end) in campaign.back_end.deeds().await.iter().zip(&ends) {
         let diary = diary::read(&campaign.rig.handlers.diary(&deeds.module))?;
         violations.extend(judge(deeds, &diary, &records, end));
         violations.extend(answers::check(&deeds.module, &diary, &campaign.rig.full));
         violations.extend(starts(&deeds.module, &diary, &campaign.rig.starts));
+        let aside = aside.get(&deeds.module).copied().unwrap_or_default();
+        violations.extend(messages::check(&deeds.module, &diary, &records, aside));
         campaign.summary.add_diary(&diary);
         campaign.summary.add_deeds(deeds);
     }
@@ -86,7 +89,8 @@ async fn quiet(campaign: &mut Campaign) -> anyhow::Result<()> {
             Err(error) => return Ok(Look::NotYet(error.to_string())),
         };
         let is_quiet = |module: &&modtwin_api::ModuleStatus| {
-            module.hub.state == HubState::Connected && module.pending.keys == 0
+            let waiting = module.messages.map_or(0, |messages| messages.waiting);
+            module.hub.state == HubState::Connected && module.pending.keys == 0 && waiting == 0
         };
         let restless: Vec<String> = status
             .modules
@@ -142,6 +146,15 @@ async fn at_end(campaign: &Campaign, place: usize) -> anyhow::Result<AtEnd> {
         reported: section(&twin, "reported")?,
         snapshot,
     })
+}
+
+/// How many messages the daemon has set aside, by module.
+async fn set_aside(campaign: &Campaign) -> anyhow::Result<BTreeMap<String, u64>> {
+    let status = campaign.rig.gateway.client().status().await?;
+    let count = |module: modtwin_api::ModuleStatus| {
+        (module.module, module.messages.map_or(0, |messages| messages.set_aside))
+    };
+    Ok(status.modules.into_iter().map(count).collect())
 }
 
 fn judge(deeds: &Deeds, diary: &[Line], records: &[Record], end: &AtEnd) -> Vec<Violation> {

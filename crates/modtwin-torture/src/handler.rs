@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use fastrand::Rng;
 use modtwin_api::{AckRequest, Event, ProblemKind};
-use modtwin_client::{Client, ClientError, Followed, Reported, Wait, WatchOptions};
+use modtwin_client::{Client, ClientError, Followed, Message, Reported, Sent, Wait, WatchOptions};
 use modtwin_core::document::Document;
 use serde_json::Value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -57,9 +57,10 @@ struct Before {
     desired: Option<Document>,
     acked: Option<At>,
     probe_stored: u64,
+    message: u64,
 }
 
-/// Handles a module until the process is killed. SIGUSR1 ends the reports, but for echoes.
+/// Handles a module until the process is killed. SIGUSR1 ends the reports, but for echoes, and the messages.
 ///
 /// # Errors
 ///
@@ -68,7 +69,8 @@ pub(crate) async fn run(arguments: &HandlerArguments) -> anyhow::Result<()> {
     let (mut diary, lines) = Diary::open(&arguments.diary)?;
     diary.note(Entry::Began)?;
     let before = Before::read(&lines);
-    let calm = signal(SignalKind::user_defined1()).context("cannot catch signals")?;
+    let catch = || signal(SignalKind::user_defined1()).context("cannot catch signals");
+    let (calm, silence) = (catch()?, catch()?);
     let handler = Handler {
         client: Client::new(&arguments.socket),
         module: arguments.module.clone(),
@@ -82,7 +84,8 @@ pub(crate) async fn run(arguments: &HandlerArguments) -> anyhow::Result<()> {
     tokio::try_join!(
         handler.watch(before.revision, before.desired),
         handler.acknowledge(acked),
-        handler.report(number, stored, rng, calm),
+        handler.report(number, stored, rng.clone(), calm),
+        handler.send(before.message, rng, silence),
     )
     .map(|_never| ())
 }
@@ -116,7 +119,8 @@ impl Before {
                 Entry::Acked { revision, outcome } if outcome.is_promised() => {
                     before.acked = Some(*revision);
                 }
-                Entry::Acked { .. } => {}
+                Entry::Acked { .. } | Entry::Sent { .. } => {}
+                Entry::Sending { number } => before.message = *number,
             }
         }
         before
@@ -205,6 +209,33 @@ impl Handler {
         }
     }
 
+    /// Sends one message after the other, for the hub's confirmation and for the disk's by turns.
+    async fn send(&self, mut number: u64, mut rng: Rng, mut silence: Signal) -> anyhow::Result<()> {
+        loop {
+            let pause = Duration::from_millis(rng.u64(MESSAGE_PAUSE_MS));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = silence.recv() => return std::future::pending().await,
+            }
+            number += 1;
+            self.note(Entry::Sending { number })?;
+            let message = Message { payload: number.to_string().into(), ..Message::default() };
+            let by_turns = number.is_multiple_of(2);
+            let wait = if by_turns { Wait::Stored } else { Wait::Hub { timeout: HUB_TIMEOUT } };
+            let said = self.client.send(&self.module, &message, wait).await;
+            let promised = match &said {
+                Ok(_) => true,
+                // The contract: not in time, but it stays stored.
+                Err(error) => error.problem_kind() == Some(ProblemKind::Timeout),
+            };
+            self.note_durably(Entry::Sent { number, promised })?;
+            if !by_turns && !matches!(said, Ok(Sent::Confirmed)) {
+                // The disk is small, and meant for more than messages.
+                tokio::time::sleep(AFTER_TROUBLE).await;
+            }
+        }
+    }
+
     async fn report(
         &self,
         mut number: u64,
@@ -271,6 +302,10 @@ fn probe_of(desired: Option<&Document>) -> u64 {
 
 /// Between two reports.
 const PAUSE_MS: std::ops::Range<u64> = 20..300;
+/// Between two messages.
+const MESSAGE_PAUSE_MS: std::ops::Range<u64> = 300..1200;
+/// Before the next message, where the hub does not confirm them.
+const AFTER_TROUBLE: Duration = Duration::from_secs(3);
 /// Before asking again for what did not go well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// How long a report with `wait=hub` waits.

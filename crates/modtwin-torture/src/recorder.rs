@@ -36,6 +36,9 @@ pub(crate) struct HubEvent {
     /// What was written.
     #[serde(default)]
     pub(crate) patch: Option<Document>,
+    /// What a message said.
+    #[serde(default)]
+    pub(crate) body: Option<String>,
 }
 
 /// One entry of the record.

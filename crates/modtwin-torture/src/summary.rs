@@ -46,6 +46,7 @@ struct Counts {
     reports_stored: usize,
     reports_unknown: usize,
     reports_refused: usize,
+    messages_promised: usize,
     acknowledgements_stored: usize,
     desired_changes: usize,
     identities_recreated: usize,
@@ -112,7 +113,8 @@ impl Summary {
                     counts.reports_stored += 1;
                     asked = asked.saturating_sub(1);
                 }
-                Entry::Answered { .. } | Entry::Acking { .. } => {}
+                Entry::Answered { .. } | Entry::Acking { .. } | Entry::Sending { .. } => {}
+                Entry::Sent { promised, .. } => counts.messages_promised += usize::from(*promised),
                 Entry::Snapshot { .. } => counts.streams += 1,
                 Entry::Changed { reset, .. } => {
                     counts.events_told_to_handlers += 1;
@@ -240,6 +242,7 @@ impl Summary {
         [
             ("reports answered as stored", counts.reports_stored),
             ("reports refused (disk full)", counts.reports_refused),
+            ("messages stored or sent", counts.messages_promised),
             ("reports with an unknown end", counts.reports_unknown),
             ("acknowledgements stored", counts.acknowledgements_stored),
             ("desired changes answered", counts.desired_changes),

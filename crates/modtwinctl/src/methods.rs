@@ -1,7 +1,7 @@
 //! `modtwinctl methods`: prints the calls of direct methods, or runs a command that answers them.
 //!
-//! Owns the stream's coming back after a loss, and which call is run next: one after the other, in the
-//! order they came. Leaves to others the process itself ([`crate::process`]).
+//! Owns which call is run next: one after the other, in the order they came. Leaves to others the
+//! process itself ([`crate::process`]).
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use modtwin_api::limits::MAX_METHOD_BYTES;
-use modtwin_api::{Invocation, MethodEvent, MethodResponse, ProblemKind};
-use modtwin_client::{Client, ClientError, Methods as Stream};
+use modtwin_api::{Invocation, MethodEvent, MethodResponse};
+use modtwin_client::{Client, FollowMethods, Followed};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,85 +19,45 @@ use crate::cli::Methods;
 use crate::failure::{Failure, describe, one_line};
 use crate::output::{Output, compact};
 use crate::process::{self, Ended, Job};
-use crate::watch::{Stop, tell};
-
-/// The wait before a lost stream is taken up again.
-const PAUSE: Duration = Duration::from_millis(500);
+use crate::watch::{LossTeller, Stop, tell};
 
 /// Answers, or prints, until a signal ends it, the module is removed, or the daemon refuses.
 pub(crate) async fn run(client: &Client, args: Methods, output: &Output) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let Methods { module, names, exec } = args;
-    let mut calls = Calls {
-        client: client.clone(),
-        module,
-        names,
-        stream: None,
-        is_begun: false,
-        is_told: false,
-    };
+    let follow = client.follow_methods(&module, &names);
+    let mut calls = Calls { follow, module, losses: LossTeller::default(), is_begun: false };
     match exec {
         None => print(&mut calls, &mut stop, output).await,
-        Some(command) => answer(&mut calls, &mut stop, &command).await,
+        Some(command) => answer(client, &mut calls, &mut stop, &command).await,
     }
 }
 
-/// The calls of the claimed methods, over as many connections as it takes.
+/// The calls of the claimed methods.
 struct Calls {
-    client: Client,
+    follow: FollowMethods,
     module: String,
-    names: Vec<String>,
-    stream: Option<Stream>,
-    /// Whether there was a stream ever.
+    losses: LossTeller,
     is_begun: bool,
-    /// Whether the present loss was told.
-    is_told: bool,
 }
 
 impl Calls {
-    /// Waits for the next call, connecting where needed; none once the module was removed. Cancel-safe.
+    /// Waits for the next call; none once the module was removed. Cancel-safe.
     async fn next(&mut self) -> Result<Option<Invocation>, Failure> {
-        loop {
-            let heard = match &mut self.stream {
-                Some(stream) => stream.next().await,
-                None => {
-                    if self.is_told {
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                    match self.client.methods(&self.module, &self.names).await {
-                        Ok(stream) => {
-                            self.stream = Some(stream);
-                            self.is_begun = true;
-                            continue;
-                        }
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            match heard {
-                Ok(Some(MethodEvent::Invoke(call))) => return Ok(Some(call)),
-                Ok(Some(MethodEvent::Heartbeat)) => self.is_told = false,
-                Ok(Some(MethodEvent::Removed { .. })) => return Ok(None),
-                Ok(None) => self.lost("the daemon ended the stream"),
-                Err(error) if self.is_begun && may_pass(&error) => self.lost(&describe(&error)),
-                Err(error) => return Err(error.into()),
+        while let Some(followed) = self.follow.next().await? {
+            match followed {
+                // Who types this wants to know at once that nobody is there.
+                Followed::Lost { error, .. } if !self.is_begun => return Err(error.into()),
+                Followed::Event(_) => self.is_begun = true,
+                Followed::Lost { .. } => {}
+            }
+            self.losses.note(&followed);
+            if let Followed::Event(MethodEvent::Invoke(call)) = followed {
+                return Ok(Some(call));
             }
         }
+        Ok(None)
     }
-
-    /// Tells a loss once, not at each attempt to mend it.
-    fn lost(&mut self, why: &str) {
-        self.stream = None;
-        if !std::mem::replace(&mut self.is_told, true) {
-            tell(&format!("{why}; trying again"));
-        }
-    }
-}
-
-/// Whether another attempt may do better. A method that is in use may be our own: the daemon has not
-/// seen the end of the last stream yet.
-fn may_pass(error: &ClientError) -> bool {
-    error.is_temporary() || error.problem_kind() == Some(ProblemKind::InUse)
 }
 
 async fn print(calls: &mut Calls, stop: &mut Stop, output: &Output) -> Result<(), Failure> {
@@ -141,8 +101,13 @@ enum Turn {
     Called(Option<Invocation>),
 }
 
-async fn answer(calls: &mut Calls, stop: &mut Stop, command: &[OsString]) -> Result<(), Failure> {
-    let (client, module) = (calls.client.clone(), calls.module.clone());
+async fn answer(
+    client: &Client,
+    calls: &mut Calls,
+    stop: &mut Stop,
+    command: &[OsString],
+) -> Result<(), Failure> {
+    let module = calls.module.clone();
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let mut running: Option<Running<'_>> = None;
     loop {

@@ -13,7 +13,7 @@ use modtwin_client::Client;
 use crate::cli::diagnosis::StatusArgs;
 use crate::failure::{Failure, one_line};
 use crate::output::{Output, Tone, painted};
-use crate::words::{WIDTH, counted, shortened, size, span, wrapped};
+use crate::words::{WIDTH, counted, names, shortened, size, span, wrapped};
 
 /// Fetches the status and prints it, again and again where that is asked for.
 pub(crate) async fn run(
@@ -76,7 +76,32 @@ fn header(status: &Status, now: SystemTime) -> Vec<String> {
     if !health.is_empty() {
         lines.push(shortened(&health.join(", "), WIDTH));
     }
+    let more = trial(status, now).into_iter().chain(messages(status));
+    lines.extend(more.flat_map(|line| wrapped(&line, "", "  ", WIDTH)));
     lines
+}
+
+/// The trial that the config is on, and for whom it waits.
+fn trial(status: &Status, now: SystemTime) -> Option<String> {
+    let trial = status.config_state.as_ref()?.trial.as_ref()?;
+    let awaited: Vec<String> = trial.awaited.iter().map(|module| one_line(module)).collect();
+    let awaited = match awaited.as_slice() {
+        [] => "every module is back".to_owned(),
+        awaited => format!("not back yet: {}", names(awaited)),
+    };
+    let left = span(now, trial.until.time());
+    Some(format!("config on trial: unless confirmed, the one before returns in {left}; {awaited}"))
+}
+
+/// How many messages wait for the hub, by module.
+fn messages(status: &Status) -> Option<String> {
+    let waiting = status.modules.iter().filter_map(|module| {
+        let messages = module.messages.filter(|messages| messages.waiting > 0)?;
+        let (name, count, bytes) = (one_line(&module.module), messages.waiting, messages.bytes);
+        Some(format!("{name} {count} ({})", size(bytes)))
+    });
+    let waiting: Vec<String> = waiting.collect();
+    (!waiting.is_empty()).then(|| format!("messages wait for the hub: {}", names(&waiting)))
 }
 
 fn clock(status: &Status) -> Option<String> {

@@ -65,7 +65,7 @@ pub(crate) struct LossTeller {
 
 impl LossTeller {
     /// Takes note of what the stream told, and tells a loss that is new.
-    pub(crate) fn note(&mut self, followed: &Followed) {
+    pub(crate) fn note<T>(&mut self, followed: &Followed<T>) {
         match followed {
             Followed::Event(_) => self.is_told = false,
             Followed::Lost { error, .. } if !self.is_told => {

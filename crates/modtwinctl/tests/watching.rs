@@ -65,6 +65,8 @@ fn watch_prints_each_event_in_words_or_as_it_came() {
         snapshot(7, &json!({"a": 1})),
         json!({"type": "heartbeat"}),
         desired(8, &json!({"a": 2})),
+        // Rights have changed.
+        snapshot(8, &json!({"b": 1})),
         json!({"type": "hub", "module": "m",
                "hub": {"state": "disconnected", "reason": "network", "since": "2026-11-23T10:00:00Z"}}),
         json!({"type": "desired", "module": "m", "generation": 2, "version": 1,
@@ -84,6 +86,7 @@ fn watch_prints_each_event_in_words_or_as_it_came() {
         ran.success(),
         "snapshot 1.7 {\"a\":1} connected (ok)\n\
          desired 1.8 {\"a\":2}\n\
+         snapshot 1.8 {\"b\":1} connected (ok)\n\
          hub disconnected (network)\n\
          desired 2.1 reset {\"b\":1}\n\
          removed m\n"
@@ -151,6 +154,20 @@ fn exec_gets_document_and_names_and_acknowledges_what_it_applied() {
         fs::read_to_string(log).unwrap(),
         "{\"a\":1}\nm 1.7 hvac\n{\"b\":\"ä\"}\nm 1.8 hvac\n"
     );
+}
+
+#[test]
+fn exec_runs_for_a_snapshot_in_mid_stream_as_for_a_change() {
+    let (daemon, tell) = told();
+    let log = daemon.folder().join("log");
+    let script = format!("cat >> {}", log.display());
+    let hook = Background::start(&daemon.socket(), &["watch", "m", "--exec", "sh", "-c", &script]);
+    tell.send(snapshot(7, &json!({"a": 1, "b": 2}))).unwrap();
+    assert_eq!(ack(&daemon)["version"], 7);
+    tell.send(snapshot(7, &json!({"b": 2}))).unwrap();
+    assert_eq!(ack(&daemon), json!({"version": 7, "generation": 1, "status": 200}));
+    assert_eq!(hook.terminate().success(), "");
+    assert_eq!(fs::read_to_string(log).unwrap(), "{\"a\":1,\"b\":2}\n{\"b\":2}\n");
 }
 
 /// Runs `command` for one snapshot and returns how it is acknowledged.

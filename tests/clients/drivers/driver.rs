@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use modtwin_api::{AckRequest, Event, MethodResponse, Revision};
+use modtwin_api::{AckRequest, Event, MethodEvent, MethodResponse, Revision};
 use modtwin_client::{Client, ClientError, Followed, Message, Reported, Sent, Wait, WatchOptions};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -98,7 +98,8 @@ async fn methods(client: Client, module: String, names: Vec<String>) {
     let mut follow = client.follow_methods(&module, &names);
     loop {
         let call = match follow.next().await {
-            Ok(Some(call)) => call,
+            Ok(Some(Followed::Event(MethodEvent::Invoke(call)))) => call,
+            Ok(Some(_)) => continue,
             Ok(None) => return tell(&json!({"event": "ended"})),
             Err(error) => return tell(&merged(json!({"event": "failed"}), failure(&error))),
         };

@@ -55,7 +55,8 @@ class Modtwin:
         """Watches desired properties, across restarts of the daemon; ends after ``removed``.
 
         The first event is a ``snapshot``. After a reconnect comes a snapshot again, ``unchanged``
-        and without ``desired`` where nothing was missed.
+        and without ``desired`` where nothing was missed. One also comes in mid-stream, where a
+        reload lets the process see something else.
 
         :param paths: JSON Pointers to the subtrees to watch; all that the process may see.
         :param since: the revision that is applied already, ``GENERATION.VERSION``.

@@ -68,9 +68,10 @@ class Hub:
 class Event:
     """What a watch tells. Apply ``desired`` wherever it is not None."""
 
-    #: ``snapshot`` (first, and after each reconnect), ``desired`` (a change), ``hub`` (the module
-    #: stands otherwise with its hub), ``removed`` (the module left the config; the last event), or
-    #: ``lost`` (the daemon is away; the watch tries again by itself).
+    #: ``snapshot`` (first, after each reconnect, and where the process may see something else from
+    #: now on), ``desired`` (a change), ``hub`` (the module stands otherwise with its hub), ``removed``
+    #: (the module left the config; the last event), or ``lost`` (the daemon is away; the watch tries
+    #: again by itself).
     type: str
     module: str
     #: The number of the version line, from 1; higher after the twin was created anew.

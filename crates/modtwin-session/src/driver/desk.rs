@@ -146,6 +146,7 @@ impl Driver<'_> {
             NotTaken::NotAllowed(name) => AnswerError::NotAllowed(name),
         })?;
         debug!(method = call.name, status, "method answered");
+        self.count_method(status);
         self.send_answer(call.due, encode_method_answer(&call.rid, status, payload));
         Ok(())
     }
@@ -167,6 +168,7 @@ impl Driver<'_> {
         if let Some(dropped) = self.may_log("unanswered") {
             warn!(method = call.name, status, why, dropped, "method not answered by its owner");
         }
+        self.count_method(status);
         let payload = json!({ "message": why }).to_string().into_bytes();
         self.send_answer(call.due, encode_method_answer(&call.rid, status, payload));
     }

@@ -17,6 +17,28 @@ impl Driver<'_> {
         });
     }
 
+    /// Notes since when messages wait; what the hub confirms leaves the others a new turn.
+    pub(super) fn note_messages(&self, waiting: u64) {
+        self.ends.figures.send_if_modified(|figures| {
+            let since = (waiting > 0).then(|| figures.messages_since.unwrap_or_else(Instant::now));
+            std::mem::replace(&mut figures.messages_since, since) != since
+        });
+    }
+
+    pub(super) fn count_confirmed(&self) {
+        self.ends.figures.send_modify(|figures| {
+            figures.messages_confirmed = figures.messages_confirmed.saturating_add(1);
+            figures.messages_since = None;
+        });
+    }
+
+    pub(super) fn count_method(&self, status: u16) {
+        self.ends.figures.send_modify(|figures| {
+            let count = figures.methods_answered.entry(status / 100).or_default();
+            *count = count.saturating_add(1);
+        });
+    }
+
     /// The link is up; says why there was need to, unless it is the first time.
     pub(super) fn count_reconnect(&self) {
         if self.around.earlier_connects + self.session.connects() == 0 {

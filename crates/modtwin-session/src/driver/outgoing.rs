@@ -109,9 +109,11 @@ impl Outgoing {
         self.deliveries.handle_timeout(now);
     }
 
-    /// Takes the hub's confirmation.
-    pub(super) fn confirmed(&mut self, number: u64) {
+    /// Takes the hub's confirmation; says whether that is news.
+    pub(super) fn confirmed(&mut self, number: u64) -> bool {
+        let before = self.deliveries.waiting();
         self.deliveries.handle_confirmed(number);
+        self.deliveries.waiting() < before
     }
 
     fn backlog(&self) -> Backlog {
@@ -237,6 +239,7 @@ impl Driver<'_> {
         }
         self.begin_disk_work();
         let backlog = self.outgoing.backlog();
+        self.note_messages(backlog.waiting);
         self.ends.backlog.send_if_modified(|known| std::mem::replace(known, backlog) != backlog);
     }
 

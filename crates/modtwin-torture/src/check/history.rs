@@ -100,6 +100,7 @@ mod tests {
             status: Some(204),
             version: us,
             patch: patch.as_object().cloned(),
+            body: None,
         })
     }
 

@@ -4,6 +4,7 @@
 pub(crate) mod acknowledgements;
 pub(crate) mod answers;
 pub(crate) mod history;
+pub(crate) mod messages;
 pub(crate) mod remains;
 pub(crate) mod streams;
 pub(crate) mod values;

@@ -93,6 +93,7 @@ mod tests {
             status: None,
             version,
             patch: None,
+            body: None,
         })
     }
 

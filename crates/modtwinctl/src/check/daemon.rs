@@ -5,8 +5,10 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use modtwin_api::{ProblemKind, Status};
+use modtwin_api::{ConfigState, ProblemKind, RefusedConfig, RefusedReason, Status};
 use modtwin_client::{Client, ClientError};
+use modtwin_config::Files;
+use modtwin_credentials::sha256;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -14,6 +16,9 @@ use super::Scene;
 use super::findings::Verdict;
 use crate::failure::explained;
 use crate::words::names;
+
+/// How many errors of a refused config are spelled out.
+const ERRORS: usize = 3;
 
 /// What came of asking the daemon for its status.
 #[derive(Debug)]
@@ -113,7 +118,13 @@ impl Daemon {
             return Verdict::warning(format!("the daemon runs with `{its}`, this is `{ours}`"))
                 .next(format!("check that one: modtwinctl check --config {its}"));
         }
-        match differences(status, scene) {
+        let digest = digest(ours);
+        let state = status.config_state.as_ref();
+        if let Some(verdict) = state.and_then(|state| not_in_force(state, digest.as_deref())) {
+            return verdict;
+        }
+        let others = || state.and_then(|state| others(state, digest.as_deref()));
+        match differences(status, scene).or_else(others) {
             None => Verdict::ok("it runs with these files"),
             Some(what) => Verdict::warning(format!("it does not run with these files yet: {what}"))
                 .next("have it read them: modtwinctl reload"),
@@ -156,6 +167,53 @@ fn refused(socket: &Path) -> Verdict {
     Verdict::failed(format!("nobody listens at `{shown}`: the daemon that made it has ended")).next(
         "see why in its log (journalctl -u modtwind), then start it: it takes the socket over",
     )
+}
+
+/// The digest of the files as they are now, as the daemon makes it; none where one can't be read.
+fn digest(config: &Path) -> Option<String> {
+    let files = Files::read(config);
+    Some(sha256(files.sources()?.iter().map(|source| source.text.as_bytes())))
+}
+
+/// What is to be said of a config that the daemon has refused, or tries.
+fn not_in_force(state: &ConfigState, digest: Option<&str>) -> Option<Verdict> {
+    if let Some(trial) = &state.trial {
+        let until = trial.until;
+        let text = format!("it tries another config until {until}: these files return then");
+        let next = "modtwinctl apply confirms it by putting it in their place";
+        return Some(Verdict::warning(text).next(next));
+    }
+    let refused = state.refused.as_ref()?;
+    match refused.reason {
+        RefusedReason::RolledBack => Some(
+            Verdict::warning(format!("the newest config was rolled back: {}", errors(refused)))
+                .next("mend it and apply it again"),
+        ),
+        // Files that were mended since are another matter.
+        _ if refused.digest.is_some() && refused.digest.as_deref() != digest => None,
+        RefusedReason::Invalid | RefusedReason::Unknown => Some(
+            Verdict::failed(format!(
+                "it refuses these files, the config before is in force: {}",
+                errors(refused)
+            ))
+            .next("mend them: the daemon reads them again by itself"),
+        ),
+    }
+}
+
+/// The first errors of a config, and how many more there are.
+fn errors(refused: &RefusedConfig) -> String {
+    let shown = refused.errors.iter().take(ERRORS).cloned().collect::<Vec<_>>().join("; ");
+    match refused.errors.len().saturating_sub(ERRORS) {
+        0 => shown,
+        more => format!("{shown} (and {more} more)"),
+    }
+}
+
+/// That the files are others than those that are in force.
+fn others(state: &ConfigState, digest: Option<&str>) -> Option<String> {
+    let is_same = digest.is_none_or(|digest| digest == state.digest);
+    (!is_same).then(|| format!("they differ from what is in force since {}", state.loaded))
 }
 
 /// What the daemon serves otherwise than the files say.

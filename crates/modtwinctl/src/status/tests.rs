@@ -3,9 +3,9 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use modtwin_api::{
-    BudgetStatus, ClockStatus, ConfigState, CredentialKind, CredentialStatus, HandlerStatus,
-    HubReason, HubStatus, ModuleStatus, PendingStatus, Quarantined, RefusedConfig, RefusedReason,
-    SizeStatus, StorageStatus, Timestamp,
+    BudgetStatus, ClockStatus, ConfigState, ConfigTrial, CredentialKind, CredentialStatus,
+    HandlerStatus, HubReason, HubStatus, MessagesStatus, ModuleStatus, PendingStatus, Quarantined,
+    RefusedConfig, RefusedReason, SizeStatus, StorageStatus, Timestamp,
 };
 
 use super::*;
@@ -254,6 +254,54 @@ fn a_config_that_is_not_in_force_is_the_first_problem() {
     status.config_state = Some(refused(RefusedReason::RolledBack, &["module `m`: tls"]));
     let found = page(&status, now(), false);
     assert!(found.contains("config: rolled back: module `m`: tls\n"), "{found}");
+}
+
+#[test]
+fn a_config_on_trial_says_until_when_and_for_whom_it_waits() {
+    let mut status = status(vec![module("m", HubState::Connected, HubReason::Ok)]);
+    let trial = |awaited: &[&str]| ConfigState {
+        digest: "sha256:0".to_owned(),
+        version: None,
+        loaded: ago(10),
+        files: Vec::new(),
+        refused: None,
+        trial: Some(ConfigTrial {
+            until: Timestamp::from(now() + Duration::from_secs(50)),
+            awaited: awaited.iter().map(ToString::to_string).collect(),
+        }),
+    };
+    status.config_state = Some(trial(&["thermostat", "meter"]));
+    let found = page(&status, now(), false);
+    let expected = "config on trial: unless confirmed, the one before returns in 50s; not back yet:\n  \
+                    thermostat, meter\n";
+    assert!(found.contains(expected), "{found}");
+    assert!(!found.contains("Problems"), "{found}");
+    status.config_state = Some(trial(&[]));
+    let found = page(&status, now(), false);
+    assert!(found.contains("returns in 50s; every module\n  is back\n"), "{found}");
+    let long = "m".repeat(120);
+    status.config_state = Some(trial(&[&long, &long, &long, &long, &long]));
+    let found = page(&status, now(), false);
+    assert!(found.lines().all(|line| line.chars().count() <= WIDTH), "{found}");
+    assert!(found.contains("and 1 more"), "{found}");
+}
+
+#[test]
+fn messages_that_wait_are_counted_and_those_set_aside_are_a_problem() {
+    let with = |name: &str, waiting, bytes, set_aside| {
+        let mut module = module(name, HubState::Connected, HubReason::Ok);
+        module.messages = Some(MessagesStatus { waiting, bytes, set_aside });
+        module
+    };
+    let modules = vec![with("a", 21, 34_567, 0), with("b", 0, 0, 2), with("c", 1, 12, 0)];
+    let found = page(&status(modules), now(), false);
+    assert!(found.contains("\nmessages wait for the hub: a 21 (34 kB), c 1 (12 B)\n"), "{found}");
+    assert!(found.contains("  b: 2 messages are set aside"), "{found}");
+    let many = (0..20).map(|n| with(&format!("{}{n}", "m".repeat(110)), 1_000, 4_194_304, 0));
+    let found = page(&status(many.collect()), now(), false);
+    assert!(found.lines().all(|line| line.chars().count() <= WIDTH), "{found}");
+    let idle = page(&status(vec![with("a", 0, 0, 0)]), now(), false);
+    assert!(!idle.contains("message"), "{idle}");
 }
 
 #[test]

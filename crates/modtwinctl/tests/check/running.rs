@@ -134,6 +134,45 @@ async fn a_daemon_of_another_version_and_one_with_another_config_are_warnings() 
 }
 
 #[tokio::test]
+async fn files_that_differ_from_the_config_in_force_are_told() -> Story {
+    let mut bench = running().await?;
+    let mut status = serde_json::to_value(bench.stage.client().status().await?)?;
+    bench.stage.kill_daemon()?;
+    // Nothing that a status shows differs.
+    let config = bench.stage.gateway.config();
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, format!("{text}\n# later\n"))?;
+    let scripted =
+        |status: serde_json::Value| Daemon::serve(move |_, stream| answer(stream, 200, &status));
+    let found = |status| Found::of(bench.run(&scripted(status).socket(), &["--json"]));
+    found(status.clone()).warned("daemon-config", "they differ from what is in force since");
+
+    let errors = json!(["a.toml:3: no", "a.toml:4: nor that", "third", "fourth"]);
+    let since = status["started"].clone();
+    let mut refused = json!({"reason": "invalid", "errors": errors, "since": since});
+    status["config_state"]["refused"] = refused.clone();
+    let words = "it refuses these files, the config before is in force: a.toml:3: no; \
+                 a.toml:4: nor that; third (and 1 more)";
+    found(status.clone()).failed("daemon-config", words, &[]);
+
+    // What it refused are other files than these.
+    refused["digest"] = "sha256:0".into();
+    status["config_state"]["refused"] = refused.clone();
+    found(status.clone()).warned("daemon-config", "they differ");
+
+    fs::write(&config, text)?;
+    refused["reason"] = "rolled_back".into();
+    status["config_state"]["refused"] = refused;
+    found(status.clone()).warned("daemon-config", "was rolled back: a.toml:3: no");
+    status["config_state"]["trial"] = json!({"until": since, "awaited": []});
+    found(status.clone()).warned("daemon-config", "it tries another config until");
+    status["config_state"]["trial"] = json!(null);
+    status["config_state"]["refused"] = json!(null);
+    found(status).fine();
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_daemon_that_can_t_write_is_told_in_its_words() -> Story {
     let mut bench = running().await?;
     let mut status = serde_json::to_value(bench.stage.client().status().await?)?;

@@ -74,7 +74,7 @@ impl Module {
     }
 }
 
-const MODULE_GAUGES: [Of<Module, i64>; 12] = [
+const MODULE_GAUGES: [Of<Module, i64>; 16] = [
     ("module_connected", "Whether the module is in step with its hub", None, |module| {
         Some(i64::from(module.status.hub.state == HubState::Connected))
     }),
@@ -115,6 +115,25 @@ const MODULE_GAUGES: [Of<Module, i64>; 12] = [
         Some(Unit::Seconds),
         |module| ago(module.figures.waiting_since, module.now),
     ),
+    ("module_messages_waiting", "Messages that the hub has not confirmed yet", None, |module| {
+        number(module.status.messages?.waiting)
+    }),
+    ("module_messages_waiting", "What they have together", Some(Unit::Bytes), |module| {
+        number(module.status.messages?.bytes)
+    }),
+    (
+        "module_messages_waiting_since_timestamp",
+        "Since when messages wait of which the hub has confirmed none, at the earliest since the \
+         daemon started",
+        Some(Unit::Seconds),
+        |module| ago(module.figures.messages_since, module.now),
+    ),
+    (
+        "module_messages_set_aside",
+        "Messages that the hub does not take or whose files are damaged, kept for somebody to look at",
+        None,
+        |module| number(module.status.messages?.set_aside),
+    ),
     ("module_refused_keys", "Reported keys that the hub refused", None, |module| {
         i64::try_from(module.status.quarantined.len()).ok()
     }),
@@ -126,7 +145,10 @@ const MODULE_GAUGES: [Of<Module, i64>; 12] = [
     ),
 ];
 
-const MODULE_COUNTERS: [Of<Module, u64>; 4] = [
+const MODULE_COUNTERS: [Of<Module, u64>; 5] = [
+    ("module_messages_confirmed", "Messages that the hub has confirmed", None, |module| {
+        Some(module.figures.messages_confirmed)
+    }),
     ("module_throttled", "Requests that the hub refused with 429", None, |module| {
         Some(module.figures.throttled)
     }),
@@ -216,6 +238,7 @@ impl Collector for Snapshot {
         }
         self.states(&mut encoder)?;
         self.reconnects(&mut encoder)?;
+        self.methods(&mut encoder)?;
         for metric in HANDLER_GAUGES {
             let handlers = self.modules.iter().flat_map(|module| {
                 module.status.handlers.iter().map(|handler| (module.label(), handler))
@@ -284,6 +307,22 @@ impl Snapshot {
                 let word = reason.map_or(PLANNED, |reason| hub_reason(reason).as_str());
                 (vec![module.label(), ("reason", word)], Some(ConstCounter::new(*count)))
             })
+        });
+        family(encoder, &metric, MetricType::Counter, values)
+    }
+
+    fn methods(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Calls of direct methods that were answered, by a handler or for want of one, by \
+                    the class of the status";
+        let metric = ("module_methods_answered", help, None, ());
+        let counts = self.modules.iter().flat_map(|module| {
+            let counts = module.figures.methods_answered.iter();
+            counts.map(move |(class, count)| (module, format!("{class}xx"), *count))
+        });
+        let counts: Vec<_> = counts.collect();
+        let values = counts.iter().map(|(module, class, count)| {
+            let labels = vec![module.label(), ("status", class.as_str())];
+            (labels, Some(ConstCounter::new(*count)))
         });
         family(encoder, &metric, MetricType::Counter, values)
     }

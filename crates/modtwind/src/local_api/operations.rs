@@ -176,7 +176,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/v1/modules/{module}/watch",
         id: "watchModule",
         about: "A stream of events, one JSON object a line, for as long as the connection is \
-                open. The first line is a snapshot.",
+                open. The first line is a snapshot; another one comes where a reload changes what \
+                the peer may see.",
         parameters: &[
             Parameter {
                 name: "path",

@@ -51,6 +51,24 @@ impl Told {
         (told, Event::Snapshot(event))
     }
 
+    /// Goes on with what the reader may see from now on: a snapshot, as at the beginning; none where
+    /// that looks the same to it.
+    pub(crate) fn rescope(&mut self, view: &ModuleView, scope: Scope) -> Option<Event> {
+        let (told, snapshot) = Self::begin(view, scope, None);
+        let before = std::mem::replace(self, told);
+        if before.seen() == self.seen() {
+            self.hub = before.hub;
+            return None;
+        }
+        Some(snapshot)
+    }
+
+    /// What the reader has, and in which line of versions.
+    fn seen(&self) -> Option<(u64, &Document)> {
+        let (revision, selection) = self.desired.as_ref()?;
+        Some((revision.generation, selection.document()))
+    }
+
     /// What the stream is to be told now; none where it knows all that `view` says.
     pub(crate) fn next(&mut self, view: &ModuleView) -> Option<Event> {
         self.next_desired(view).or_else(|| self.next_hub(view))

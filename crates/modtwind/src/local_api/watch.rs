@@ -167,7 +167,11 @@ impl Follower {
                 Standing::Removed => {
                     return Some(Event::Removed { module: self.wish.module.to_string() });
                 }
-                Standing::Rescoped(scope) => return Some(self.begin_anew(scope)),
+                Standing::Rescoped(scope) => {
+                    if let Some(snapshot) = self.rescope(scope) {
+                        return Some(snapshot);
+                    }
+                }
                 Standing::Unknown => return None,
             }
             let view = Arc::clone(&self.views.borrow_and_update());
@@ -186,11 +190,10 @@ impl Follower {
         }
     }
 
-    /// Tells the reader, as at the stream's beginning, what it may see from now on.
-    fn begin_anew(&mut self, scope: Scope) -> Event {
-        let (told, snapshot) = Told::begin(&self.views.borrow_and_update(), scope.clone(), None);
-        (self.told, self.scope) = (told, scope);
-        snapshot
+    /// Tells the reader what it may see from now on.
+    fn rescope(&mut self, scope: Scope) -> Option<Event> {
+        self.scope = scope.clone();
+        self.told.rescope(&self.views.borrow_and_update(), scope)
     }
 
     /// Looks whether the registry still has the module for this peer, and follows a session that

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use hyper::Method;
 use modtwin_api::{AckRequest, HubReason, HubState, Status};
-use modtwin_testkit::patience::{Look, until};
+use modtwin_client::{Message, Sent, Wait};
+use modtwin_testkit::gateway::DEVICE;
+use modtwin_testkit::patience::{LONG, Look, until};
 use modtwin_testkit::raw;
 use modtwin_testkit::stage::{Stage, module};
 use serde_json::json;
@@ -187,6 +190,44 @@ async fn what_waits_for_the_hub_has_a_size_and_an_age() -> Story {
     // Whole seconds, by a clock that may have been corrected a little.
     let apart = later.zip(since).map(|(later, since)| (later - since).abs());
     assert!(apart.is_some_and(|apart| apart <= 1.0), "{since:?}, then {later:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_that_wait_and_calls_of_methods_are_counted() -> Story {
+    let mut stage = Stage::start(MODTWIND, 1).await?;
+    let client = stage.client();
+    let message = Message { payload: b"21.5".to_vec(), ..Message::default() };
+    let wait = Wait::Hub { timeout: LONG };
+    assert_eq!(client.send(M, &message, wait).await?, Sent::Confirmed);
+    let path = format!("/twins/{DEVICE}/modules/{M}/methods");
+    let call = json!({"methodName": "reboot", "responseTimeoutInSeconds": 20});
+    stage.service.call(Method::POST, &path, Some(&call)).await?;
+    let metrics = Metrics::read(&stage)?;
+    let since = "module_messages_waiting_since_timestamp_seconds";
+    assert_eq!(metrics.of_module("module_messages_confirmed_total", ""), Some(1.0));
+    assert_eq!(metrics.of_module("module_messages_waiting", ""), Some(0.0));
+    assert_eq!(metrics.of_module("module_messages_set_aside", ""), Some(0.0));
+    assert_eq!(metrics.of_module(since, ""), None);
+    let unclaimed = metrics.of_module("module_methods_answered_total", ",status=\"5xx\"");
+    assert_eq!(unclaimed, Some(1.0));
+
+    let before = now()?;
+    stage.hub.kill()?;
+    assert_eq!(client.send(M, &message, Wait::Stored).await?, Sent::Stored);
+    assert_eq!(client.send(M, &message, Wait::Stored).await?, Sent::Stored);
+    let metrics = Metrics::read(&stage)?;
+    assert_eq!(metrics.of_module("module_messages_waiting", ""), Some(2.0));
+    let bytes = metrics.of_module("module_messages_waiting_bytes", "");
+    assert!(bytes.is_some_and(|bytes| bytes > 8.0), "{bytes:?}");
+    assert!(is_since(metrics.of_module(since, ""), before)?);
+    stage.hub.restart().await?;
+    let none_waits =
+        |status: &Status| status.modules[0].messages.is_some_and(|messages| messages.waiting == 0);
+    stage.gateway.wait_for("an empty queue", none_waits).await?;
+    let metrics = Metrics::read(&stage)?;
+    assert_eq!(metrics.of_module("module_messages_confirmed_total", ""), Some(3.0));
+    assert_eq!(metrics.of_module(since, ""), None);
     Ok(())
 }
 

@@ -204,6 +204,23 @@ fn patches_that_skip_versions_still_compose_to_desired() {
 }
 
 #[test]
+fn another_part_of_the_twin_is_told_as_a_snapshot_and_only_where_it_looks_different() {
+    let mut now = view(1, Some((7, json!({"a": 1, "b": 2}))));
+    let (mut told, _) = Told::begin(&now, under("/a"), None);
+    let event = told.rescope(&now, under("/b")).map(|event| line(&event)).unwrap();
+    assert_eq!((&event["type"], &event["desired"]), (&json!("snapshot"), &json!({"b": 2})));
+    now.hub.state = HubState::Disconnected;
+    let both = [Pointer::parse("/b").unwrap(), Pointer::parse("/c").unwrap()];
+    assert_eq!(told.rescope(&now, Scope::under(both)), None);
+    assert_eq!(line(&told.next(&now).unwrap())["type"], "hub");
+    let event = told.next(&view(1, Some((8, json!({"a": 2, "b": 2, "c": 3}))))).unwrap();
+    assert_eq!(line(&event)["patch"], json!({"c": 3}));
+    // In another line of versions the same properties are news.
+    let event = told.rescope(&view(2, Some((1, json!({"b": 2, "c": 3})))), under("/b")).unwrap();
+    assert_eq!(line(&event)["generation"], 2);
+}
+
+#[test]
 fn who_sees_everything_shares_the_document() {
     let now = view(1, Some((7, json!({"a": 1}))));
     let (told, _) = Told::begin(&now, Scope::All, None);
