@@ -54,7 +54,7 @@ pub(crate) async fn method(machine: &Machine, scene: &mut Scene, module: &str) -
     let call = json!({"methodName": "echo", "payload": {"in": 5}, "responseTimeoutInSeconds": 10});
     let answer = until("the method to be somebody's", LONG, async || {
         let answer = scene.service.call(Method::POST, &path, Some(&call)).await?;
-        Ok(if answer["status"] == 501 {
+        Ok(if answer.get("status") == Some(&json!(501)) {
             Look::NotYet(answer.to_string())
         } else {
             Look::Found(answer)
@@ -74,8 +74,8 @@ pub(crate) async fn config(machine: &Machine, scene: &mut Scene, module: &str) -
     machine.run("systemctl reload modtwind")?;
 
     let candidate = scene.config().replace("50ms", "60ms");
-    machine.write("/root/candidate.toml", &candidate)?;
-    machine.run("modtwinctl apply --confirm 60s /root/candidate.toml")?;
+    machine.write("/run/candidate.toml", &candidate)?;
+    machine.run("modtwinctl apply --confirm 60s /run/candidate.toml")?;
     assert_eq!(machine.run(&format!("cat {CONFIG}"))?, candidate.trim_end());
     let digest = machine.run(&format!("cat {CONFIG} /etc/modtwin/conf.d/*.toml | sha256sum"))?;
     let digest = digest.split(' ').next().unwrap_or_default();

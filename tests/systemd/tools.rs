@@ -39,18 +39,18 @@ async fn a_support_bundle_has_the_journal_and_no_secret() -> Story {
     machine.run("systemctl daemon-reload && systemctl restart modtwind")?;
     scene.connected(&machine).await?;
     machine.run(
-        "journalctl --sync; cd /root && modtwinctl support-bundle made.tar.gz && \
+        "journalctl --sync; cd /run && modtwinctl support-bundle made.tar.gz && \
          mkdir made && tar -xzf made.tar.gz -C made --strip-components=1",
     )?;
-    let journal = machine.run("cat /root/made/journal.txt")?;
+    let journal = machine.run("cat /run/made/journal.txt")?;
     for part in ["module01: connected to the hub", "careless HostName=h"] {
         assert!(journal.contains(part), "{part}: {journal}");
     }
     let secrets = format!("grep -v -e ----- /etc/modtwin/module01.key; echo {key}");
-    let (code, found) = machine
-        .refused(&format!("({secrets}) >/root/secrets; grep -rFf /root/secrets /root/made"))?;
+    let (code, found) =
+        machine.refused(&format!("({secrets}) >/run/secrets; grep -rFf /run/secrets /run/made"))?;
     assert_eq!(code, 1, "{found}");
-    let manifest = machine.run("cat /root/made/MANIFEST")?;
+    let manifest = machine.run("cat /run/made/MANIFEST")?;
     for name in ["check.json", "status.json", "metrics.txt", "journal.txt", "files.txt"] {
         assert!(manifest.contains(&format!("  {name} (")), "{name}: {manifest}");
     }
