@@ -123,7 +123,8 @@ async fn what_a_hub_forgot_of_the_reported_values_it_is_told_again() -> Story {
 async fn a_slow_hub_is_waited_for_and_keeps_its_connection() -> Story {
     let mut stage = Stage::start(MODTWIND, 2).await?;
     let mut spectator = stage.watch(M).await?;
-    stage.fault("delay", M, json!({"delay": "700ms"})).await?;
+    // Three filters are subscribed in turn, and all of that may take a hundred bases: 2 s here.
+    stage.fault("delay", M, json!({"delay": "500ms"})).await?;
     stage.client().reconnect(M).await?;
     stage
         .gateway
