@@ -811,6 +811,7 @@ struct modtwin_stream {
     char *path;         /* the socket */
     struct text target; /* with all of the query but `since` */
     bool has_query, is_watch, is_over;
+    bool has_begun; /* the daemon granted it once */
     uint64_t generation, version;
     struct reader reader;
     size_t line_end;  /* of the line given out last: what follows it comes next */
@@ -915,13 +916,21 @@ static int stream_open(struct modtwin_stream *stream, struct modtwin_error *erro
     return outcome;
 }
 
+/* Whether another attempt may do better. A method that is in use may be our own: the daemon has not
+ * seen the end of the last stream yet. */
+static bool may_pass(const struct modtwin_stream *stream, const struct modtwin_error *error)
+{
+    bool is_in_use = error->failure == MODTWIN_PROBLEM && strcmp(error->kind, "in_use") == 0;
+    return error->is_temporary || (!stream->is_watch && stream->has_begun && is_in_use);
+}
+
 /* Plans the next attempt; -1 where none would help. */
 static int stream_lost(struct modtwin_stream *stream, struct modtwin_event *event,
                        struct modtwin_error *error)
 {
     struct timespec chance;
     reader_close(&stream->reader);
-    if (!error->is_temporary) {
+    if (!may_pass(stream, error)) {
         stream->final = *error;
         return -1;
     }
@@ -1012,6 +1021,7 @@ static int stream_step(struct modtwin_stream *stream, struct modtwin_event *even
     struct modtwin_slice line;
     if (reader->status >= 300)
         return reader->is_complete ? refusal(reader, error) : 0;
+    stream->has_begun |= reader->status != 0;
     while (reader->status != 0 && next_line(stream, &line)) {
         int outcome = read_event(stream, line, event, error);
         if (outcome != 0)

@@ -96,6 +96,8 @@ export class Modtwin {
         const { id, method, payload, timeout_ms: limit } = members;
         return { module, id, method, payload, timeout: limit === undefined ? undefined : limit / 1000 };
       },
+      // A method that is in use may be our own: the daemon has not seen the end of the last stream yet.
+      mayBeOurs: (error) => error.kind === "in_use",
     });
   }
 
@@ -116,7 +118,9 @@ export class Modtwin {
         throw new Unreachable("the daemon ended the stream");
       } catch (error) {
         if (stream.signal?.aborted) return;
-        if (!(error instanceof ModtwinError) || !error.isTemporary) throw error;
+        if (!(error instanceof ModtwinError)) throw error;
+        const isOurs = stream.hasBegun && stream.mayBeOurs?.(error);
+        if (!error.isTemporary && !isOurs) throw error;
         const wait = Math.max(backoff(failures), (error.retryAfter ?? 0) * 1000);
         failures += 1;
         const lost = stream.lost(error, wait / 1000);
@@ -127,11 +131,12 @@ export class Modtwin {
   }
 
   /** The objects of one connection's stream. */
-  async *#open({ signal, target: path }) {
-    const request = this.#request("GET", path(), {}, undefined, signal);
+  async *#open(stream) {
+    const request = this.#request("GET", stream.target(), {}, undefined, stream.signal);
     try {
       const response = await this.#head(request, this.timeout);
       if (response.statusCode >= 300) throw refusal(await this.#whole(response));
+      stream.hasBegun = true;
       for await (const line of lines(response, this.silence)) yield decode(line);
     } catch (error) {
       throw this.#sorted(error);

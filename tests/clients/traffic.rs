@@ -1,6 +1,8 @@
 //! Messages to the cloud and direct methods: through to the hub, and by script what goes over the
 //! socket.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use http_body_util::BodyExt as _;
 use hyper::Method;
@@ -177,11 +179,54 @@ fn calls_are_answered_and_taken_again_after_a_cut() -> Story {
 
 #[test]
 fn a_method_that_another_process_answers_is_an_error() -> Story {
-    let script = |mut connection: Connection| connection.answer(409, "", &problem(409, "in_use"));
-    each(SILENCE, script, async |actor, _daemon| {
+    // At once, and after a claim that the daemon was too busy for: it granted neither.
+    let script = |mut connection: Connection| match connection.number {
+        1 => connection.answer(503, "retry-after: 1\r\n", &problem(503, "overloaded")),
+        _ => connection.answer(409, "", &problem(409, "in_use")),
+    };
+    each(SILENCE, script, async |actor, daemon| {
+        for _ in 0..2 {
+            actor.say("methods m reboot").await?;
+            let heard = actor.hear("the failure", |heard| heard["event"] == "failed").await?;
+            let failure = heard.last().context("nothing heard")?;
+            let told = (&failure["error"], &failure["kind"], &failure["status"]);
+            let expected = (&json!("problem"), &json!("in_use"), &json!(409));
+            assert_eq!(told, expected, "{:?}", actor.language);
+        }
+        let (_first, busy, last) = (daemon.request(), daemon.request(), daemon.request());
+        // Longer than its own first wait.
+        let waited = last.at - busy.at;
+        assert!(waited >= Duration::from_millis(900), "{:?}: {waited:?}", actor.language);
+        Ok(())
+    })
+}
+
+#[test]
+fn methods_that_a_lost_stream_still_holds_are_claimed_until_they_are_free() -> Story {
+    let script = |mut connection: Connection| match connection.number {
+        // Granted and cut, before there was anything to tell.
+        0 => connection.begin(),
+        1 => connection.answer(409, "", &problem(409, "in_use")),
+        2 => {
+            connection.begin();
+            let call = json!({"type": "invoke", "id": "a", "method": "reboot", "payload": null,
+                              "timeout_ms": 30_000});
+            connection.line(&call);
+            connection.hold();
+        }
+        _ => connection.write("HTTP/1.1 204 No Content\r\n\r\n"),
+    };
+    each(SILENCE, script, async |actor, daemon| {
         actor.say("methods m reboot").await?;
-        let heard = actor.hear("the failure", |heard| heard["event"] == "failed").await?;
-        assert_eq!(heard[0]["kind"], "in_use", "{:?}", actor.language);
+        let is_outcome = |heard: &Value| heard["event"] == "invoke" || heard["event"] == "failed";
+        let heard = actor.hear("the call", is_outcome).await?;
+        let outcome = heard.last().context("nothing heard")?;
+        assert_eq!(outcome["event"], "invoke", "{:?}: {outcome}", actor.language);
+        let (first, refused, granted) = (daemon.request(), daemon.request(), daemon.request());
+        assert_eq!((&refused.text, &granted.text), (&first.text, &first.text));
+        // The shortest of all waits.
+        let waited = granted.at - refused.at;
+        assert!(waited >= Duration::from_millis(50), "{:?}: {waited:?}", actor.language);
         Ok(())
     })
 }

@@ -155,6 +155,7 @@ class AsyncModtwin:
     async def _open(self, stream: protocol.Stream[T]) -> AsyncGenerator[T, None]:
         async with self._connect() as connection:
             answer = await self._within(self._head(connection, stream.target()), self.timeout)
+            stream.has_begun = True
             while True:
                 line = answer.next_line()
                 if line is not None:

@@ -276,6 +276,8 @@ class Stream(Generic[T]):
         self._rest = rest
         self._query = query
         self._failures = 0
+        #: Whether the daemon granted it once.
+        self.has_begun = False
         self.is_over = False
 
     def target(self) -> str:
@@ -286,7 +288,7 @@ class Stream(Generic[T]):
 
         Raises what another attempt would not mend.
         """
-        if not error.is_temporary:
+        if not self._may_pass(error):
             raise error
         whole = min(FIRST_WAIT * 2 ** min(self._failures, 16), LONGEST_WAIT)
         self._failures += 1
@@ -305,6 +307,10 @@ class Stream(Generic[T]):
             return self._parse(members)
         except (KeyError, TypeError) as error:
             raise ProtocolError(f"expected an event, found one that lacks {error}") from None
+
+    def _may_pass(self, error: ModtwinError) -> bool:
+        """Whether another attempt may do better."""
+        return error.is_temporary
 
     def _loss(self, error: ModtwinError, wait: float) -> Optional[T]:
         raise NotImplementedError
@@ -362,6 +368,11 @@ class MethodStream(Stream[Call]):
 
     def __init__(self, module: str, names: Iterable[str]) -> None:
         super().__init__(module, "/methods", [("name", name) for name in names])
+
+    def _may_pass(self, error: ModtwinError) -> bool:
+        # A method that is in use may be our own: the daemon has not seen the end of the last stream yet.
+        is_in_use = isinstance(error, Problem) and error.kind == "in_use"
+        return super()._may_pass(error) or (self.has_begun and is_in_use)
 
     def _loss(self, error: ModtwinError, wait: float) -> None:
         """Who answers calls has nothing to do meanwhile."""

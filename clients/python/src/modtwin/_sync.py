@@ -182,6 +182,7 @@ class Modtwin:
                 answer.feed(self._receive(connection, deadline))
             if answer.status >= 300:
                 raise protocol.refusal(answer)
+            stream.has_begun = True
             while True:
                 line = answer.next_line()
                 if line is not None:
