@@ -193,7 +193,7 @@ export class Modtwin {
       chunks.push(chunk);
     }
     const retryAfter = /^\d+$/.test(response.headers["retry-after"] ?? "")
-      ? Number(response.headers["retry-after"])
+      ? Math.min(Number(response.headers["retry-after"]), 3600)
       : undefined;
     return { status: response.statusCode, retryAfter, body: Buffer.concat(chunks).toString() };
   }

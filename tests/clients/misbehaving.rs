@@ -67,15 +67,27 @@ fn an_overloaded_daemon_is_left_alone_for_as_long_as_it_asks() -> Story {
 
 #[test]
 fn a_request_that_is_too_much_says_when_to_try_again() -> Story {
-    let script = |mut connection: Connection| {
-        connection.answer(429, "retry-after: 7\r\n", &problem(429, "overloaded"));
+    says_when_to_try_again("7", 7.0)
+}
+
+#[test]
+fn a_daemon_keeps_nobody_away_for_more_than_an_hour() -> Story {
+    says_when_to_try_again("4000000000", 3600.0)
+}
+
+fn says_when_to_try_again(said: &'static str, heard: f64) -> Story {
+    let script = move |mut connection: Connection| {
+        let header = format!("retry-after: {said}\r\n");
+        connection.answer(429, &header, &problem(429, "overloaded"));
     };
     each(SILENCE, script, async |actor, _daemon| {
         actor.say("report m {\"a\":1}").await?;
         let result = actor.done("report").await?;
         assert_eq!(
             (&result["kind"], result["retry_after"].as_f64()),
-            (&json!("overloaded"), Some(7.0))
+            (&json!("overloaded"), Some(heard)),
+            "{:?}",
+            actor.language
         );
         Ok(())
     })

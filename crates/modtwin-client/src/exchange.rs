@@ -21,6 +21,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// How much of an unexpected answer goes into an error, in characters.
 const EXCERPT: usize = 120;
+/// The longest that a daemon may ask a client to stay away, in seconds; what is beyond counts as it.
+const LONGEST_RETRY: u64 = 3600;
 
 /// A request as the client's methods see it.
 pub(crate) struct Call<'a> {
@@ -63,7 +65,7 @@ pub(crate) struct Open {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
-    /// The seconds of its `Retry-After`.
+    /// The seconds of its `Retry-After`, at most [`LONGEST_RETRY`].
     retry_after: Option<u64>,
 }
 
@@ -71,7 +73,9 @@ impl Answer {
     async fn read(socket: &Path, open: Open) -> Result<Self, ClientError> {
         let status = open.response.status();
         let retry_after = open.response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+        let retry_after = retry_after
+            .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
+            .map(|seconds: u64| seconds.min(LONGEST_RETRY));
         let body = collect(socket, open.response.into_body()).await?;
         Ok(Self { status, body, retry_after })
     }

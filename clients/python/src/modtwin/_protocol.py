@@ -200,8 +200,11 @@ def decode_object(body: bytes) -> Dict[str, Any]:
 
 
 def retry_after(answer: Answer) -> Optional[float]:
+    """The seconds that the daemon asks for; an hour at most, whatever it says."""
     seconds = answer.headers.get("retry-after", "")
-    return float(seconds) if seconds.isdigit() else None
+    if not (seconds.isascii() and seconds.isdigit()):
+        return None
+    return float(min(int(seconds[:9]), 3600))
 
 
 def refusal(answer: Answer) -> ModtwinError:
