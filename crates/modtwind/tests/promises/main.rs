@@ -17,6 +17,7 @@ mod in_order;
 mod isolated;
 mod local_first;
 mod nothing_missed;
+mod polite;
 mod rights;
 mod troubles;
 
