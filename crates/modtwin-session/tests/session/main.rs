@@ -21,3 +21,4 @@ mod sharing;
 mod shelf;
 mod storing;
 mod syncing;
+mod wallet;
